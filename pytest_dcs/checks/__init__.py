@@ -1,0 +1,1 @@
+"""The built-in checks: one module per family of rules, each check a small pytest function."""

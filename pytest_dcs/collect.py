@@ -1,0 +1,158 @@
+"""How the built-in checks join a run: collection, parametrisation, order, xdist's schedule."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_dcs import rules
+from pytest_dcs.fixtures import NEEDS_IMAGE
+from pytest_dcs.items import entry_of, rule_of
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
+    from pytest_dcs.options import Settings
+    from pytest_dcs.plan import Plan
+
+CHECKS = sorted(Path(__file__).with_name("checks").glob("[!_]*.py"))
+SHARED_DISTRIBUTIONS = {"load", "loadscope", "loadfile", "loadgroup", "worksteal"}
+"""Values of xdist's --dist that share tests out among workers."""
+
+
+class BuiltinChecks(pytest.Module):
+    """A module of checks, shown as `dcs/python::test_…` wherever the package was installed."""
+
+    def _getobj(self) -> object:
+        # pytest would import by path, under a name that depends on the user's import mode.
+        return importlib.import_module(f"{rules.CHECKS_PACKAGE}.{self.path.stem}")
+
+    def funcnamefilter(self, name: str) -> bool:
+        """Take what is named like a test, whatever `python_functions` the user's project sets."""
+        return name.startswith("test_")
+
+
+class Collector:
+    """Adds the built-in checks to the session and gives every test its image."""
+
+    def __init__(self, settings: Settings, plan: Plan, *, builtin: bool) -> None:
+        self.settings = settings
+        self.plan = plan
+        self.builtin = builtin
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Append the modules of checks to what the session has collected by paths."""
+        report = yield
+        if self.builtin and isinstance(collector, pytest.Session):
+            for path in CHECKS:
+                name = f"dcs/{path.stem}"
+                module = BuiltinChecks.from_parent(collector, path=path, name=name, nodeid=name)
+                report.result.append(module)
+        return report
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Make each test that asks for an image once per entry of the plan."""
+        if "_dcs_entry" in metafunc.fixturenames:
+            metafunc.parametrize(
+                "_dcs_entry",
+                self.plan.entries,
+                indirect=True,
+                scope="session",
+                ids=[entry.id for entry in self.plan.entries],
+            )
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Let `-k` find a check by its rule's id and name."""
+        rule = rule_of(item)
+        if rule is not None:
+            item.extra_keyword_matches |= {rule.id, rule.name}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, config: pytest.Config, items: list[pytest.Item]
+    ) -> None:
+        """Leave out rules that are not selected, and put the rest in order."""
+        left_out = [item for item in items if not self._is_selected(item)]
+        if left_out:
+            config.hook.pytest_deselected(items=left_out)
+        order = order_of_rules()
+        items[:] = sorted(
+            (item for item in items if self._is_selected(item)),
+            key=lambda item: self._position(item, order),
+        )
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
+        """Send all tests of one image to one worker, so that it is launched once."""
+        if config.getoption("dist") not in SHARED_DISTRIBUTIONS:
+            return None
+        return schedule_by_entry(config, log, [entry.id for entry in self.plan.entries])
+
+    def _is_selected(self, item: pytest.Item) -> bool:
+        rule = rule_of(item)
+        return rule is None or rules.is_selected(
+            rule.id, self.settings.select.value, self.settings.ignore.value
+        )
+
+    def _position(self, item: pytest.Item, order: Mapping[str, int]) -> tuple[int, int, int]:
+        """Return where an item stands: by entry, then rules, own tests, and slow probes last."""
+        rule, entry = rule_of(item), entry_of(item)
+        number = self.plan.entries.index(entry) if entry is not None else -1
+        if rule is None:
+            return number, 1, 0
+        return number, 2 if rule.probe else 0, order[rule.id]
+
+
+class WithoutImage:
+    """Skips the user's own image tests in a run that has no image.
+
+    Their `host` would be the machine that runs pytest, and they might well pass there.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.paths = [Path(path) for path in settings.tests.value]
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Mark the tests below the configured paths."""
+        for item in items:
+            if any(path in (item.path, *item.path.parents) for path in self.paths):
+                item.add_marker(pytest.mark.skip(reason=NEEDS_IMAGE))
+
+
+def order_of_rules() -> Mapping[str, int]:
+    """Return each rule's place such that it stands behind all that it requires."""
+    catalogue = rules.catalogue()
+    placed: dict[str, int] = {}
+
+    def place(rule_id: str) -> None:
+        for required in catalogue[rule_id].requires:
+            if required not in placed:
+                place(required)
+        placed.setdefault(rule_id, len(placed))
+
+    static = [each for each in catalogue if catalogue[each].where == "image"]
+    for rule_id in (*static, rules.SHELL_RULE, *catalogue):
+        place(rule_id)
+    return placed
+
+
+def schedule_by_entry(config: pytest.Config, log: Any, ids: Sequence[str]) -> object:
+    """Return a scheduler whose units of work are the entries; other tests stand alone."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    longest_first = sorted(ids, key=len, reverse=True)
+
+    class EntryScheduling(LoadScopeScheduling):
+        """One unit of work per image and runtime."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            parameters = nodeid.partition("[")[2]
+            return next((each for each in longest_first if each in parameters), nodeid)
+
+    return EntryScheduling(config, log)

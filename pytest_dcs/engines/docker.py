@@ -1,0 +1,355 @@
+"""The Docker engine, and Podman by the same API."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import subprocess
+import sys
+import tarfile
+import time
+import uuid
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, Any
+
+import docker
+from docker.errors import APIError, DockerException, NotFound
+from docker.tls import TLSConfig
+from docker.types import Healthcheck, LogConfig, Mount
+from filelock import FileLock
+from platformdirs import user_cache_path
+from urllib3.exceptions import HTTPError
+
+from pytest_dcs import errors
+from pytest_dcs.engines import LaunchFailed, endpoint, reaper, words
+from pytest_dcs.engines.docker_container import (
+    DockerContainer,
+    Lifeline,
+    asking,
+    causes,
+    connection,
+    explanation,
+    remove,
+    remove_network,
+    root_cause,
+)
+from pytest_dcs.engines.stream import MultiplexedStream
+from pytest_dcs.image import CLUSTER_PLATFORM
+from pytest_dcs.image.config import from_inspection
+from pytest_dcs.image.reference import Reference, is_image_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pytest_dcs.engines import ContainerSpec, PullPolicy
+    from pytest_dcs.engines.endpoint import Endpoint
+    from pytest_dcs.image import Image
+
+logger = logging.getLogger(__name__)
+
+LABEL_RUN = "pytest-dcs.run"
+LABEL_OWNER = "pytest-dcs.owner"
+"""The engine object that made a thing. The reaper removes by it, so that the workers of one run do
+not remove each other's containers."""
+LABEL_EXPIRES = "pytest-dcs.expires"
+LABEL_KEEP = "pytest-dcs.keep"
+LABEL_CACHE = "pytest-dcs.cache"
+
+LIFETIME = 24 * 3600
+"""Seconds after which a later run may remove what a run has left behind."""
+TIMEOUT = 120
+"""Seconds that the engine may take for one answer, pulls excepted."""
+REAPER_TIMEOUT = 20.0
+
+LIFELINE = ("/bin/sh", "-c", f"echo {Lifeline.READY}; while read -r _; do :; done")
+"""The main process: it ends with its stdin, which this process holds open."""
+
+VOLUME_MOUNT = "/pytest-dcs-cache"
+COMPLETE_MARKER = ".pytest-dcs-complete"
+
+
+class DockerEngine:
+    """The engine that `docker` on the command line would talk to."""
+
+    def __init__(self) -> None:
+        """Connect; raises `NoEngine`, `EngineDenied` and the errors of a broken configuration."""
+        self._endpoint = endpoint.choose()
+        self._api = _connect(self._endpoint)
+        self._owner = uuid.uuid4().hex
+        self._reaper: subprocess.Popen[bytes] | None = None
+        self._containers: list[DockerContainer] = []
+        self._filled: set[str] = set()
+        with asking("tell its platform"):
+            version = self._api.version()
+        self.emulated = (version.get("Os"), version.get("Arch")) != CLUSTER_PLATFORM
+        self._sweep()
+
+    def resolve(self, reference: str, pull: PullPolicy) -> Image:
+        """Return the image, pulled where the policy says so.
+
+        Raises `InvalidReference`, `ImageNotFound`, `PullFailed` and `WrongArchitecture`.
+        """
+        parsed = None if is_image_id(reference) else Reference.parse(reference)
+        name = f"{parsed.repository}@{parsed.digest}" if parsed and parsed.digest else reference
+        if parsed is not None and pull == "always":
+            self._pull(reference, parsed)
+        document = self._inspect(name)
+        if document is None and parsed is not None and pull == "missing":
+            self._pull(reference, parsed)
+            document = self._inspect(name)
+        if document is None:
+            raise errors.ImageNotFound(reference, "it is not on the engine")
+        return from_inspection(reference, document)
+
+    def launch(self, image: Image, spec: ContainerSpec) -> DockerContainer:
+        """Start the image with a main process that ends together with this process.
+
+        Raises `LaunchFailed` for the image's faults, `EngineFault` and `EngineLost` for others.
+        """
+        self._start_reaper()
+        for fuse in (True, False) if spec.fuse else (False,):
+            try:
+                container = self._launch(image, spec, fuse=fuse)
+            except APIError as error:
+                detail = explanation(error)
+                if fuse and words.refuses_fuse(detail):
+                    logger.info("the engine grants no /dev/fuse: %s", words.readable(detail))
+                    continue
+                if words.is_image_fault(detail):
+                    raise LaunchFailed(words.readable(detail)) from error
+                raise errors.EngineFault(
+                    task="start a container", detail=words.readable(detail)
+                ) from error
+            self._containers.append(container)
+            return container
+        raise AssertionError("unreachable")  # noqa: EM101
+
+    def fill_volume(self, name: str, image: Image, tar: IO[bytes]) -> None:
+        """Make a named volume with the tar's content unless it is there and complete."""
+        if name in self._filled:
+            return
+        self._start_reaper()
+        with _lock(name), asking("fill a volume"):
+            self._api.create_volume(name, labels={LABEL_CACHE: "true"})
+            with self._helper(image, name) as helper:
+                if not self._is_complete(helper):
+                    logger.info("filling the volume %s", name)
+                    self._api.put_archive(helper, VOLUME_MOUNT, tar)
+                    self._api.put_archive(helper, VOLUME_MOUNT, _empty_file(COMPLETE_MARKER))
+        self._filled.add(name)
+
+    def close(self) -> None:
+        """End all containers and let go of the connection; never raises."""
+        for container in self._containers:
+            container.end()
+        self._containers.clear()
+        if self._reaper is not None and self._reaper.stdin is not None:
+            with suppress(OSError):
+                self._reaper.stdin.write(b"closed\n")
+                self._reaper.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                self._reaper.wait(REAPER_TIMEOUT)
+            self._reaper = None
+        self._api.close()
+
+    def _inspect(self, name: str) -> dict[str, Any] | None:
+        with asking(f"describe the image {name}"):
+            try:
+                document: dict[str, Any] = self._api.inspect_image(name)
+            except NotFound:
+                return None
+            return document
+
+    def _pull(self, reference: str, parsed: Reference) -> None:
+        logger.info("pulling %s", reference)
+        try:
+            for line in self._api.pull(
+                parsed.repository,
+                tag=parsed.digest or parsed.tag,
+                platform="/".join(CLUSTER_PLATFORM),
+                stream=True,
+                decode=True,
+            ):
+                if "error" in line:
+                    raise words.pull_error(reference, line["error"])
+        except APIError as error:
+            raise words.pull_error(reference, explanation(error)) from error
+        except DockerException as error:
+            # A credential helper that is missing or fails.
+            raise errors.PullFailed(reference, str(error)) from error
+        except (OSError, HTTPError) as error:
+            raise errors.EngineLost(root_cause(error)) from error
+
+    def _launch(self, image: Image, spec: ContainerSpec, *, fuse: bool) -> DockerContainer:
+        name = f"pytest-dcs-{uuid.uuid4().hex[:12]}"
+        labels = self._labels(spec.run_id, keep=spec.keep)
+        try:
+            with connection():
+                self._api.create_network(name, driver="bridge", internal=True, labels=labels)
+                config = self._container_config(image, spec, name, labels, fuse=fuse)
+                identifier = self._api.create_container_from_config(config, name)["Id"]
+                lifeline = Lifeline(self._attach(identifier))
+                self._api.start(identifier)
+            if not lifeline.wait_until_ready():
+                lifeline.close()
+                raise LaunchFailed(_end_of_main_process(lifeline.output))
+            return DockerContainer(
+                self._api, name, lifeline, keep=spec.keep, fuse=fuse, emulated=self.emulated
+            )
+        except BaseException:
+            # Also for Ctrl-C; by name, because an answer with an id may never have arrived.
+            remove(self._api, name)
+            raise
+
+    def _container_config(
+        self,
+        image: Image,
+        spec: ContainerSpec,
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        fuse: bool,
+    ) -> dict[str, Any]:
+        host_config = self._api.create_host_config(
+            auto_remove=not spec.keep,
+            init=True,
+            log_config=LogConfig(type="none"),
+            network_mode=name,
+            mounts=[
+                Mount(path, volume, type="volume", read_only=True, no_copy=True)
+                for volume, path in spec.volumes.items()
+            ],
+            devices=["/dev/fuse"] if fuse else None,
+            cap_add=["SYS_ADMIN"] if fuse else None,
+            security_opt=["apparmor=unconfined"] if fuse else None,
+        )
+        config: dict[str, Any] = self._api.create_container_config(
+            image.id,
+            command=[],
+            entrypoint=list(LIFELINE),
+            user="0",
+            working_dir="/",
+            hostname=spec.hostname or name,
+            environment=dict(spec.environment),
+            labels=dict(labels),
+            stdin_open=True,
+            healthcheck=Healthcheck(test=["NONE"]),
+            host_config=host_config,
+        )
+        config["StdinOnce"] = not spec.keep
+        return config
+
+    def _attach(self, identifier: str) -> MultiplexedStream:
+        parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        return MultiplexedStream(self._api.attach_socket(identifier, parameters)._response)  # noqa: SLF001
+
+    def _labels(self, run_id: str, *, keep: bool = False) -> dict[str, str]:
+        labels = {LABEL_RUN: run_id, LABEL_OWNER: self._owner}
+        if keep:
+            return {**labels, LABEL_KEEP: "true"}
+        return {**labels, LABEL_EXPIRES: str(int(time.time()) + LIFETIME)}
+
+    @contextmanager
+    def _helper(self, image: Image, volume: str) -> Iterator[str]:
+        """Make a container that is never started: files reach its volume through the API."""
+        name = f"pytest-dcs-{uuid.uuid4().hex[:12]}"
+        config = self._api.create_container_config(
+            image.id,
+            command=[],
+            entrypoint=list(LIFELINE),
+            labels=self._labels("cache"),
+            host_config=self._api.create_host_config(
+                network_mode="none",
+                mounts=[Mount(VOLUME_MOUNT, volume, type="volume", no_copy=True)],
+            ),
+        )
+        try:
+            self._api.create_container_from_config(config, name)
+            yield name
+        finally:
+            remove(self._api, name, network=False)
+
+    def _is_complete(self, helper: str) -> bool:
+        try:
+            chunks, _ = self._api.get_archive(helper, f"{VOLUME_MOUNT}/{COMPLETE_MARKER}")
+        except NotFound:
+            return False
+        chunks.close()
+        return True
+
+    def _start_reaper(self) -> None:
+        if self._reaper is not None:
+            return
+        self._reaper = subprocess.Popen(
+            [sys.executable, "-I", "-S", reaper.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        order = {
+            **asdict(self._endpoint),
+            "label": f"{LABEL_OWNER}={self._owner}",
+            "keep_label": LABEL_KEEP,
+        }
+        assert self._reaper.stdin is not None
+        self._reaper.stdin.write(json.dumps(order).encode() + b"\n")
+        self._reaper.stdin.flush()
+
+    def _sweep(self) -> None:
+        """Remove what earlier runs left and nobody can be using any more."""
+        now = time.time()
+        with asking("list its containers"):
+            filters = {"label": LABEL_EXPIRES}
+            containers = self._api.containers(all=True, filters=filters)
+            networks = self._api.networks(filters=filters)
+        for container in containers:
+            if _has_expired(container["Labels"], now):
+                remove(self._api, container["Id"], network=False)
+        for network in networks:
+            if _has_expired(network["Labels"], now):
+                remove_network(self._api, network["Id"])
+
+
+def _connect(chosen: Endpoint) -> docker.APIClient:
+    address, files = chosen.address, chosen.tls
+    try:
+        tls = files and TLSConfig(
+            client_cert=(files.certificate, files.key) if files.certificate and files.key else None,
+            ca_cert=files.authority,
+            verify=files.verify,
+        )
+        return docker.APIClient(address, version="auto", timeout=TIMEOUT, tls=tls or False)
+    except (DockerException, OSError, ValueError) as error:
+        if any(isinstance(cause, PermissionError) for cause in causes(error)):
+            raise errors.EngineDenied(address) from error
+        raise errors.NoEngine(address, root_cause(error)) from error
+
+
+def _end_of_main_process(output: str) -> str:
+    if output:
+        return f"its main process, /bin/sh, ended at once: {words.readable(output)}"
+    return "its main process, /bin/sh, ended at once and wrote nothing"
+
+
+def _has_expired(labels: Mapping[str, str], now: float) -> bool:
+    expires = labels.get(LABEL_EXPIRES, "")
+    return expires.isdigit() and int(expires) < now
+
+
+def _lock(name: str) -> FileLock:
+    directory = user_cache_path("pytest-dcs") / "locks"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.CacheUnusable(directory, str(error)) from error
+    return FileLock(directory / f"{name}.lock")
+
+
+def _empty_file(name: str) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo(name))
+    return buffer.getvalue()

@@ -1,0 +1,272 @@
+"""Every message that stops a run: what happened, the likely cause, the next step.
+
+pytest prints a `UsageError` as `ERROR: …` without a traceback and exits with 4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    # pytest's class is final to type checkers; only a real subclass gives exit status 4.
+    UsageError = Exception
+else:
+    UsageError = pytest.UsageError
+
+
+class SetupError(UsageError):
+    """Something outside the image keeps the run from judging it."""
+
+    def __init__(self, what: str, *, cause: str, next_step: str) -> None:
+        super().__init__(f"dcs: {what}\n{cause}\n{next_step}")
+
+
+class NoEngine(SetupError):
+    """No container engine answers."""
+
+    def __init__(self, address: str, detail: str) -> None:
+        super().__init__(
+            f"no container engine at {address} ({detail}).",
+            cause="Docker is not installed, not running, or DOCKER_HOST names another place.",
+            next_step="`docker info` must work in this shell; start the engine or set DOCKER_HOST.",
+        )
+
+
+class EngineDenied(SetupError):
+    """The engine's socket refuses this user."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"no permission to use the container engine at {address}.",
+            cause="Your user is probably not in the group `docker`.",
+            next_step="`docker info` must work in this shell: `sudo usermod -aG docker $USER`, "
+            "then log in again.",
+        )
+
+
+class EngineLost(SetupError):
+    """The engine stopped answering in the middle of a run."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the container engine stopped answering ({detail}).",
+            cause="It was stopped or restarted, or the connection to it broke.",
+            next_step="Nothing was judged after this; run again when `docker info` answers.",
+        )
+
+
+class EngineFault(SetupError):
+    """The engine answers, but cannot do what it is asked for."""
+
+    def __init__(self, task: str, detail: str) -> None:
+        super().__init__(
+            f"the container engine could not {task} ({detail}).",
+            cause="It is out of disk, memory or network addresses, or its settings forbid it.",
+            next_step="`docker system df` shows the disk, `docker network prune` frees addresses; "
+            "`docker run --rm --init` with the same image must work.",
+        )
+
+
+class UnknownContext(SetupError):
+    """A Docker context that does not exist."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"there is no Docker context {name!r}.",
+            cause="DOCKER_CONTEXT or `currentContext` in the Docker configuration names it.",
+            next_step="`docker context ls` shows the contexts; choose one with DOCKER_CONTEXT.",
+        )
+
+
+class UnsupportedAddress(SetupError):
+    """An engine's address of a kind that cannot be used."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(
+            f"the container engine's address {address!r} cannot be used.",
+            cause="Only unix:// and tcp:// are supported, not ssh://, npipe:// or fd://.",
+            next_step="Forward the socket: `ssh -nNT -L /tmp/docker.sock:/var/run/docker.sock "
+            "HOST`, then DOCKER_HOST=unix:///tmp/docker.sock",
+        )
+
+
+class ImageNotFound(SetupError):
+    """Neither the engine nor a registry has the image."""
+
+    def __init__(self, reference: str, detail: str) -> None:
+        super().__init__(
+            f"image {reference!r} was not found ({detail}).",
+            cause="The name or tag is misspelt, the image was not built on this engine, or the "
+            "registry wants a login.",
+            next_step=f"`docker image inspect {reference}` or `docker pull {reference}` must work; "
+            "`docker login` first for a private registry.",
+        )
+
+
+class PullFailed(SetupError):
+    """A registry has refused or not answered."""
+
+    def __init__(self, reference: str, detail: str) -> None:
+        super().__init__(
+            f"image {reference!r} could not be pulled ({detail}).",
+            cause="The registry is out of reach, refuses these credentials, or limits pulls.",
+            next_step=f"`docker pull --platform linux/amd64 {reference}` must work; with the image "
+            "already on the engine, use --dcs-pull=never.",
+        )
+
+
+class WrongArchitecture(SetupError):
+    """The image is for a platform that no cluster runs."""
+
+    def __init__(self, reference: str, platform: str) -> None:
+        super().__init__(
+            f"image {reference!r} is for {platform}; Databricks clusters run linux/amd64 only.",
+            cause="It was built on an arm64 machine, such as an Apple laptop, without --platform.",
+            next_step="Build it with `docker build --platform linux/amd64 …`; if the registry has "
+            "that variant, fetch it with --dcs-pull=always.",
+        )
+
+
+class InvalidReference(SetupError):
+    """The image's name cannot be one."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"{reference!r} is not an image reference.",
+            cause="A reference is [registry/]name[:tag][@digest], the name in lower case.",
+            next_step="Example: --dcs-image=acme/ml:1.4",
+        )
+
+
+class UnknownRuntime(SetupError):
+    """A Databricks Runtime that the catalogue does not have."""
+
+    def __init__(self, text: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"{text!r} is not a known Databricks Runtime.",
+            cause=f"Known: {', '.join(known)}.",
+            next_step="Newer than this plugin? Describe it in dcs-runtimes.toml beside your pytest "
+            "configuration (docs/runtimes.md shows the fields).",
+        )
+
+
+class MachineLearningRuntime(SetupError):
+    """A Runtime ML key, which cannot be combined with a custom image."""
+
+    def __init__(self, text: str, standard: str) -> None:
+        super().__init__(
+            f"{text!r} is Databricks Runtime ML, which does not support Container Services.",
+            cause="A cluster with this key and an image ends with INVALID_SPARK_IMAGE before the "
+            "image is pulled.",
+            next_step=f"Use the standard runtime: --dcs-runtime={standard}",
+        )
+
+
+class RuntimeUndeclared(SetupError):
+    """Nobody said which runtime the image is for, and a guess will not do."""
+
+    def __init__(self, reference: str, guess: str | None) -> None:
+        found = (
+            f"A guess from its Python and JDK would be {guess}."
+            if guess
+            else ("Its Python and JDK fit no known runtime, so it cannot be guessed.")
+        )
+        super().__init__(
+            f"no runtime is declared for {reference!r}.",
+            cause=found,
+            next_step="Say it: --dcs-runtime=15.4, DCS_RUNTIME, `dcs_runtime` in the pytest "
+            'configuration, or LABEL pytest-dcs.runtime="15.4" in the Dockerfile.',
+        )
+
+
+class UnknownProfile(SetupError):
+    """A profile that does not exist."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"{name!r} is not a profile.",
+            cause=f"Known: {', '.join(known)}.",
+            next_step="Unite several with a comma: --dcs-profile=python,gpu",
+        )
+
+
+class UnknownRule(SetupError):
+    """A rule id or prefix that selects nothing."""
+
+    def __init__(self, text: str, close: Iterable[str]) -> None:
+        near = ", ".join(close)
+        super().__init__(
+            f"no rule has the id or prefix {text!r}.",
+            cause=f"Close to it: {near}." if near else "Ids look like PY003, prefixes like PY.",
+            next_step="`pytest --dcs-list` shows all rules.",
+        )
+
+
+class InvalidValue(SetupError):
+    """A setting whose value cannot be used."""
+
+    def __init__(self, source: str, value: str, needed: str) -> None:
+        super().__init__(
+            f"{source} is {value!r}.",
+            cause=f"It must be {needed}.",
+            next_step="`pytest --help` has a section `Databricks Container Services`.",
+        )
+
+
+class ConflictingHosts(SetupError):
+    """Both `--hosts` and an image claim the fixture `host`."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "--hosts and --dcs-image both say what the fixture `host` is.",
+            cause="With an image, `host` is always a container of that image.",
+            next_step="Run the tests of other machines in a pytest run of their own.",
+        )
+
+
+class BrokenFile(SetupError):
+    """A file of the user's that cannot be read or does not say what it must."""
+
+    def __init__(self, path: Path, problem: str, next_step: str) -> None:
+        super().__init__(
+            f"{path.name}: {problem}.", cause=f"The file is {path}.", next_step=next_step
+        )
+
+
+class DuplicateEntry(SetupError):
+    """The same image and runtime twice in one run."""
+
+    def __init__(self, entry: str) -> None:
+        super().__init__(
+            f"{entry} would be tested twice.",
+            cause="The same image and runtime were given more than once.",
+            next_step="Name each image once; for two profiles unite them: --dcs-profile=python,gpu",
+        )
+
+
+class NoSparkSource(SetupError):
+    """The Spark to inject can neither be found in the cache nor fetched."""
+
+    def __init__(self, version: str, detail: str) -> None:
+        super().__init__(
+            f"pyspark {version} could not be fetched from the package index ({detail}).",
+            cause="The index is out of reach, or pip is set up for another one.",
+            next_step=f"`python -m pip download --no-deps pyspark=={version}` must work here; or "
+            "leave the Spark rules out with --dcs-ignore=SPK.",
+        )
+
+
+class CacheUnusable(SetupError):
+    """The folder that keeps the Spark to inject cannot be written."""
+
+    def __init__(self, directory: Path, detail: str) -> None:
+        super().__init__(
+            f"the cache {directory} cannot be used ({detail}).",
+            cause="The folder is read-only or belongs to another user, or the disk is full.",
+            next_step="Make room for 1 GB there, or point XDG_CACHE_HOME at a folder that has it.",
+        )

@@ -1,0 +1,45 @@
+"""What a pytest item is about: its rule, its image and runtime, the probes that it reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_dcs import rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pytest
+
+    from pytest_dcs.plan import Entry
+    from pytest_dcs.rules import Rule
+
+SPARK_FIXTURE = "dcs_spark_smoke"
+
+
+def rule_of(item: pytest.Item) -> Rule | None:
+    """Return the rule that an item checks, if any."""
+    return rules.rule_of(getattr(item, "function", None))
+
+
+def entry_of(item: pytest.Item) -> Entry | None:
+    """Return the image and runtime that an item is about, if any."""
+    callspec = getattr(item, "callspec", None)
+    entry: Entry | None = callspec.params.get("_dcs_entry") if callspec else None
+    return entry
+
+
+def wants_spark(items: Iterable[pytest.Item], entry: Entry | None = None) -> bool:
+    """Tell whether any item, of an entry where one is given, reads the Spark job's result."""
+    return any(
+        SPARK_FIXTURE in getattr(item, "fixturenames", ())
+        and (entry is None or entry_of(item) == entry)
+        and applies(item)
+        for item in items
+    )
+
+
+def applies(item: pytest.Item) -> bool:
+    """Tell whether an item's rule is asked of its image's features."""
+    rule, entry = rule_of(item), entry_of(item)
+    return rule is None or entry is None or rule.feature in {None, *entry.features}

@@ -1,0 +1,178 @@
+"""How the run of a check becomes a finding: applicability, blocking, waivers, reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dcs import errors, rules, waivers
+from pytest_dcs.items import entry_of, rule_of
+from pytest_dcs.report.findings import BROKEN, Finding, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from pytest_dcs.options import Settings
+    from pytest_dcs.plan import Entry
+    from pytest_dcs.rules import Rule
+    from pytest_dcs.runtimes import Catalogue
+
+
+class Judge:
+    """Decides in the process that runs a check; its findings travel on the reports."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+        self.settings = settings
+        self.catalogue = catalogue
+        self.outcomes: dict[tuple[str, str], Outcome] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Skip what asks nothing of this image, and what another finding has settled."""
+        rule, entry = rule_of(item), entry_of(item)
+        if rule is None or entry is None:
+            return
+        self._refuse_inapplicable(rule, entry)
+        self._refuse_blocked(rule, entry)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, None, None]:
+        """Turn a failure that a waiver covers into pytest's own expected failure."""
+        try:
+            yield
+            self._refuse_stale_waiver(item)
+        except rules.RuleBroken as error:
+            waiver = self._waiver_of(item)
+            if waiver is None or not waiver.covers(error.items, waivers.today()):
+                raise
+            if item.config.option.runxfail:
+                raise
+            raise pytest.xfail.Exception(waiver.text) from error
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Put the finding on the report and say it in the words of the rule."""
+        report = yield
+        rule, entry = rule_of(item), entry_of(item)
+        if entry is None:
+            return report
+        report.dcs_entry = entry.id  # type: ignore[attr-defined]
+        error = call.excinfo.value if call.excinfo else None
+        if isinstance(error, errors.SetupError):
+            report.longrepr = str(error)
+            item.session.shouldfail = str(error).partition("\n")[0]
+        if rule is None or call.when == "teardown" or (call.when == "setup" and error is None):
+            return report
+        finding = self._find(item, rule, entry, error)
+        self.outcomes[entry.id, rule.id] = finding.outcome
+        report.dcs_finding = finding.to_plain()  # type: ignore[attr-defined]
+        item.user_properties += properties(finding, entry)
+        report.user_properties = list(item.user_properties)
+        if isinstance(error, AssertionError) and call.excinfo is not None:
+            report.sections.append((str(rule), guidance(rule)))
+            if item.config.getoption("tbstyle") == "auto":
+                report.longrepr = call.excinfo.getrepr(style="value")
+        if finding.outcome == "advice":
+            report.outcome, report.longrepr = "passed", None
+        return report
+
+    def _refuse_inapplicable(self, rule: Rule, entry: Entry) -> None:
+        if rule.feature is not None and rule.feature not in entry.features:
+            msg = f"profile {entry.profile} does not declare {rule.feature}"
+            raise rules.NotApplicable(msg)
+        if rule.need is None:
+            return
+        needed = self.catalogue.needs[rule.need].of(entry.runtime)
+        if not needed:
+            reason = "has no need of it" if needed is False else "is not known to need it"
+            msg = f"runtime {entry.runtime.version} {reason}"
+            raise rules.NotApplicable(msg)
+
+    def _refuse_blocked(self, rule: Rule, entry: Entry) -> None:
+        implied = (
+            (rules.SHELL_RULE,) if rule.where == "container" and rule.id != rules.SHELL_RULE else ()
+        )
+        for required in (*implied, *rule.requires):
+            if self.outcomes.get((entry.id, required)) in BROKEN:
+                msg = f"blocked by {rules.catalogue()[required]}"
+                raise rules.Blocked(msg)
+
+    def _refuse_stale_waiver(self, item: pytest.Item) -> None:
+        waiver = self._waiver_of(item)
+        if waiver is not None and self.settings.strict.value:
+            found = f"the rule passes ({waiver.text})"
+            raise rules.RuleBroken([rules.Item("waiver", found, "no waiver: delete the entry")])
+
+    def _waiver_of(self, item: pytest.Item) -> waivers.Waiver | None:
+        rule, entry = rule_of(item), entry_of(item)
+        if rule is None or entry is None:
+            return None
+        return next(
+            (
+                waiver
+                for waiver in entry.waivers
+                if waiver.concerns(rule.id, entry.image.reference, entry.runtime.version)
+            ),
+            None,
+        )
+
+    def _find(
+        self, item: pytest.Item, rule: Rule, entry: Entry, error: BaseException | None
+    ) -> Finding:
+        outcome = self._outcome(rule, error)
+        waiver = self._waiver_of(item)
+        ending = waiver if waiver is not None and waivers.is_ending(waiver) else None
+        cause = error.__cause__ if isinstance(error, pytest.xfail.Exception) else error
+        launch = getattr(item, "funcargs", {}).get("dcs_launch")
+        kept = launch is not None and not launch.failure and self.settings.keep.value
+        return Finding(
+            entry=entry.id,
+            rule=rule.id,
+            name=rule.name,
+            outcome=outcome,
+            message=str(error or ""),
+            items=cause.items if isinstance(cause, rules.RuleBroken) else (),
+            stale_waiver=waiver.text if waiver is not None and outcome == "pass" else "",
+            ending_waiver=ending.text if ending is not None and outcome != "pass" else "",
+            container=launch.container.name if kept else "",
+        )
+
+    def _outcome(self, rule: Rule, error: BaseException | None) -> Outcome:
+        if error is None:
+            return "pass"
+        if isinstance(error, pytest.xfail.Exception):
+            return "waived"
+        if isinstance(error, rules.Blocked):
+            return "blocked"
+        if isinstance(error, pytest.skip.Exception):
+            return "not-applicable"
+        if isinstance(error, errors.SetupError):
+            return "error"
+        lenient = rule.level == "advice" and not self.settings.strict.value
+        return "advice" if lenient and isinstance(error, AssertionError) else "fail"
+
+
+def properties(finding: Finding, entry: Entry) -> list[tuple[str, object]]:
+    """Return what JUnit files carry of a finding."""
+    return [
+        ("dcs_rule", finding.rule),
+        ("dcs_outcome", finding.outcome),
+        ("dcs_found", finding.message),
+        ("dcs_image", entry.image.reference),
+        ("dcs_digest", entry.image.released_as),
+        ("dcs_runtime", entry.runtime.version),
+    ]
+
+
+def guidance(rule: Rule) -> str:
+    """Return what stands below a failure: why it matters, what to do, where to read."""
+    docs = "\n      ".join(rule.sources)
+    return f"why   {indent(rule.why)}\nfix   {indent(rule.fix)}\ndocs  {docs}"
+
+
+def indent(text: str) -> str:
+    """Return a text whose further lines stand below its first."""
+    return text.replace("\n", "\n      ")

@@ -1,0 +1,271 @@
+"""What the user asked for: command line > environment > pytest configuration > default."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pytest_dcs import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+
+Value = TypeVar("Value")
+Kind = Literal["list", "text", "flag", "number", "paths"]
+
+
+@dataclass(frozen=True)
+class Sourced(Generic[Value]):
+    """A value and where it came from."""
+
+    value: Value
+    source: str
+
+    def __str__(self) -> str:
+        value = ", ".join(self.value) if isinstance(self.value, tuple) else self.value
+        return f"{value} ({self.source})"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting: `--dcs-NAME`, `DCS_NAME` and the ini key `dcs_NAME`."""
+
+    name: str
+    kind: Kind
+    default: Any
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    on_command_line: bool = True
+
+    @property
+    def flag(self) -> str:
+        """The option on the command line."""
+        return f"--dcs-{self.name.replace('_', '-')}"
+
+    @property
+    def ini(self) -> str:
+        """The key in the pytest configuration, also the option's name in `config.option`."""
+        return f"dcs_{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"DCS_{self.name.upper()}"
+
+
+OPTIONS = {
+    option.name: option
+    for option in (
+        Option(
+            "image",
+            "list",
+            (),
+            "Image to test, or a matrix file such as dcs-images.toml (multi-allowed)",
+            "IMAGE",
+        ),
+        Option(
+            "runtime",
+            "list",
+            (),
+            "Databricks Runtime that the image is for, such as 15.4 (multi-allowed)",
+            "VERSION",
+        ),
+        Option(
+            "profile",
+            "text",
+            "python",
+            "What the image offers: minimal, python, dbfsfuse, standard, rbase, gpu; "
+            "`python,gpu` unites (default: python)",
+            "NAME",
+        ),
+        Option("select", "list", (), "Run only these rules, by id or prefix", "RULE"),
+        Option("ignore", "list", (), "Leave these rules out, by id or prefix", "RULE"),
+        Option("strict", "flag", False, "Advice, a guessed runtime or a stale waiver is a failure"),
+        Option(
+            "timeout",
+            "number",
+            60.0,
+            "Time limit of one command in the container (default: 60)",
+            "SECONDS",
+        ),
+        Option("keep", "flag", False, "Leave the container running and say how to enter it"),
+        Option(
+            "pull",
+            "text",
+            "missing",
+            "When to pull the image (default: missing)",
+            choices=("missing", "always", "never"),
+        ),
+        Option("tests", "paths", (), "Own tests to run beside the rules", on_command_line=False),
+        Option(
+            "waivers",
+            "paths",
+            ("dcs-waivers.toml",),
+            "File of waivers (default: dcs-waivers.toml)",
+            on_command_line=False,
+        ),
+        Option(
+            "runtimes",
+            "paths",
+            ("dcs-runtimes.toml",),
+            "File of own runtimes (default: dcs-runtimes.toml)",
+            on_command_line=False,
+        ),
+        Option(
+            "spark_java_options",
+            "text",
+            "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+            "What makes the Spark checks start quickly; empty for an untuned JVM",
+            on_command_line=False,
+        ),
+        Option(
+            "cache",
+            "paths",
+            (),
+            "Folder of downloaded Sparks (default: the user's cache)",
+            on_command_line=False,
+        ),
+    )
+}
+
+INI_TYPES: dict[Kind, Literal["args", "string", "bool", "paths"]] = {
+    "list": "args",
+    "text": "string",
+    "flag": "bool",
+    "number": "string",
+    "paths": "paths",
+}
+ACTIONS: dict[Kind, dict[str, Any]] = {
+    "list": {"action": "append"},
+    "flag": {"action": "store_true"},
+}
+TRUTH = {"1": True, "true": True, "yes": True, "on": True}
+TRUTH |= {"": False, "0": False, "false": False, "no": False, "off": False}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a run was asked to do."""
+
+    image: Sourced[tuple[str, ...]]
+    runtime: Sourced[tuple[str, ...]]
+    profile: Sourced[str]
+    select: Sourced[tuple[str, ...]]
+    ignore: Sourced[tuple[str, ...]]
+    strict: Sourced[bool]
+    timeout: Sourced[float]
+    """Seconds for one command in the container."""
+    keep: Sourced[bool]
+    pull: Sourced[Literal["missing", "always", "never"]]
+    tests: Sourced[tuple[str, ...]]
+    waivers: Sourced[tuple[str, ...]]
+    runtimes: Sourced[tuple[str, ...]]
+    spark_java_options: Sourced[str]
+    cache: Sourced[tuple[str, ...]]
+
+    @property
+    def active(self) -> bool:
+        """Whether there is an image to test."""
+        return bool(self.image.value)
+
+    @property
+    def waivers_file(self) -> Path:
+        """The file of waivers, which need not exist."""
+        return Path(self.waivers.value[0])
+
+    @property
+    def runtimes_file(self) -> Path | None:
+        """The file of the user's own runtimes, if there is one."""
+        path = Path(self.runtimes.value[0])
+        return path if path.exists() or self.runtimes.source != "default" else None
+
+    @property
+    def cache_directory(self) -> Path:
+        """Where downloads are kept between runs."""
+        if self.cache.value:
+            return Path(self.cache.value[0])
+        import platformdirs
+
+        return platformdirs.user_cache_path("pytest-dcs")
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add all options and ini keys to pytest's own."""
+    group = parser.getgroup("dcs", "Databricks Container Services")
+    for option in OPTIONS.values():
+        if option.on_command_line:
+            arguments: dict[str, Any] = {"action": "store", "default": None, "help": option.help}
+            arguments |= ACTIONS.get(option.kind, {})
+            if option.metavar:
+                arguments["metavar"] = option.metavar
+            if option.choices:
+                arguments["choices"] = option.choices
+            group.addoption(option.flag, dest=option.ini, **arguments)
+        # None tells a key that is not there from one that is empty.
+        parser.addini(option.ini, option.help, type=INI_TYPES[option.kind], default=None)
+    group.addoption("--dcs-list", action="store_true", help="List all rules and exit")
+    group.addoption("--dcs-explain", metavar="RULE", help="Explain a rule and exit")
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Return the settings of this run; raises `InvalidValue`."""
+    return Settings(**{name: resolve(option, config) for name, option in OPTIONS.items()})
+
+
+def resolve(option: Option, config: pytest.Config) -> Sourced[Any]:
+    """Return the value of the strongest source that gives one."""
+    read: dict[Kind, Callable[[Any, str], Any]] = {
+        "list": lambda value, _: as_list(value),
+        "text": lambda value, _: str(value),
+        "flag": as_flag,
+        "number": as_seconds,
+        "paths": lambda value, _: as_paths(value, config),
+    }
+    sources = (
+        (config.getoption(option.ini, None), f"option {option.flag}"),
+        (os.environ.get(option.variable), f"environment {option.variable}"),
+        (config.getini(option.ini), f"ini {option.ini}"),
+        (option.default, "default"),
+    )
+    value, source = next(found for found in sources if found[0] is not None)
+    result = read[option.kind](value, source)
+    if option.choices and result not in option.choices:
+        raise errors.InvalidValue(source, str(value), f"one of {', '.join(option.choices)}")
+    return Sourced(result, source)
+
+
+def as_list(value: str | list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Return the words of one or several texts, separated by commas or blanks."""
+    texts = [value] if isinstance(value, str) else value
+    return tuple(word for text in texts for word in re.split(r"[,\s]+", text) if word)
+
+
+def as_flag(value: str | bool, source: str) -> bool:
+    """Return the truth of a flag; raises `InvalidValue`."""
+    try:
+        return TRUTH[str(value).lower()]
+    except KeyError:
+        raise errors.InvalidValue(source, str(value), "true or false") from None
+
+
+def as_seconds(value: str | float, source: str) -> float:
+    """Return a positive number of seconds; raises `InvalidValue`."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise errors.InvalidValue(source, str(value), "a number of seconds above 0")
+    return seconds
+
+
+def as_paths(value: str | list[Path] | tuple[str, ...], config: pytest.Config) -> tuple[str, ...]:
+    """Return absolute paths; relative ones are taken from the root directory."""
+    texts = value.split(os.pathsep) if isinstance(value, str) else value
+    return tuple(str(config.rootpath / text) for text in texts if str(text))

@@ -1,0 +1,239 @@
+"""Which images are tested for which runtimes: made once, before anything is launched."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_dcs import errors, inventory, rules, waivers
+from pytest_dcs.engines import ContainerSpec, LaunchFailed
+from pytest_dcs.image import CLUSTER_PLATFORM, Image
+from pytest_dcs.shell import Shell
+from pytest_dcs.toml_files import Fields, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pytest_dcs.engines import Engine
+    from pytest_dcs.options import Settings
+    from pytest_dcs.runtimes import Catalogue, Runtime
+
+RUNTIME_LABEL = "pytest-dcs.runtime"
+"""A label of the image that names the runtime it is for."""
+
+MATRIX_EXAMPLE = """Each image is
+[[image]]
+image = "acme/ml:1.4"
+runtimes = ["15.4", "16.4"]
+profile = "python,gpu"
+and optionally waivers: [[image.waive]] tables with rule, reason and until."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One image as the user asked for it, on the command line or in a matrix file."""
+
+    reference: str
+    runtimes: tuple[str, ...] = ()
+    profile: str | None = None
+    waivers: tuple[waivers.Waiver, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image on one runtime."""
+
+    image: Image
+    runtime: Runtime
+    runtime_source: str
+    profile: str
+    features: frozenset[str]
+    waivers: tuple[waivers.Waiver, ...] = ()
+    guessed: bool = False
+
+    @property
+    def id(self) -> str:
+        """What stands in brackets behind a test's name."""
+        return f"{self.image.reference}-{self.runtime.version}"
+
+    @property
+    def title(self) -> str:
+        """The image, what it would be released as, and its runtime, for people."""
+        short = self.image.released_as[:19]
+        runtime = f"{self.runtime.version}{f' ({self.runtime_source})' if self.guessed else ''}"
+        return f"{self.image.reference} ({short}) on {runtime}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All entries of a run."""
+
+    entries: tuple[Entry, ...]
+
+    def to_plain(self) -> list[dict[str, Any]]:
+        """Return what an xdist worker needs to make the same plan without asking an engine."""
+        return [
+            {
+                "image": asdict(entry.image),
+                "runtime": entry.runtime.version,
+                "runtime_source": entry.runtime_source,
+                "profile": entry.profile,
+                "guessed": entry.guessed,
+                "waivers": [waiver.to_plain() for waiver in entry.waivers],
+            }
+            for entry in self.entries
+        ]
+
+
+def from_plain(plain: list[dict[str, Any]], catalogue: Catalogue) -> Plan:
+    """Return the plan that the controller made."""
+    return Plan(
+        tuple(
+            Entry(
+                image=Image.from_dict(entry["image"]),
+                runtime=catalogue.find(entry["runtime"]),
+                runtime_source=entry["runtime_source"],
+                profile=entry["profile"],
+                features=catalogue.features(entry["profile"]),
+                waivers=tuple(map(waivers.Waiver.from_plain, entry["waivers"])),
+                guessed=entry["guessed"],
+            )
+            for entry in plain
+        )
+    )
+
+
+def make(settings: Settings, catalogue: Catalogue, engine: Callable[[], Engine]) -> Plan:
+    """Return the plan; raises a `SetupError` for an image, runtime or profile that cannot be had.
+
+    The engine is a function, so that nothing needs one before the user's words have been checked.
+    """
+    wishes = list(read_wishes(settings))
+    declared = {wish: declared_runtimes(wish, settings, catalogue) for wish in wishes}
+    profiles = {wish: profile_of(wish, settings) for wish in wishes}
+    features = {profile: catalogue.features(profile) for profile in profiles.values()}
+    for_all = waivers.load(settings.waivers_file)
+    entries: list[Entry] = []
+    for wish in wishes:
+        image = engine().resolve(wish.reference, settings.pull.value)
+        if not only_static_rules(settings):
+            refuse_other_platforms(image)
+        template = Entry(
+            image=replace(image, reference=wish.reference),
+            runtime=next(iter(catalogue.runtimes.values())),
+            runtime_source="",
+            profile=profiles[wish],
+            features=features[profiles[wish]],
+            waivers=(*wish.waivers, *for_all),
+        )
+        entries += [
+            replace(template, **choice)
+            for choice in declared[wish]
+            or labelled(image, catalogue)
+            or [guess(image, catalogue, engine(), settings)]
+        ]
+    refuse_duplicates(entries)
+    return Plan(tuple(entries))
+
+
+def read_wishes(settings: Settings) -> Iterator[Wish]:
+    """Yield the images that were asked for; a name that ends in .toml is a matrix file."""
+    for name in settings.image.value:
+        if name.endswith(".toml"):
+            yield from read_matrix(Path(name))
+        else:
+            yield Wish(name)
+
+
+def read_matrix(path: Path) -> Iterator[Wish]:
+    """Yield the images of a matrix file; raises `BrokenFile`."""
+    document = Fields(path, "the file", read_toml(path), MATRIX_EXAMPLE)
+    tables = document.tables("image")
+    document.nothing_else()
+    if not tables:
+        document.refuse("there is no [[image]]")
+    for number, table in enumerate(tables, 1):
+        fields = Fields(path, f"image {number}", table, MATRIX_EXAMPLE)
+        wish = Wish(
+            reference=fields.text("image"),
+            runtimes=fields.texts("runtimes"),
+            profile=fields.text("profile", "") or None,
+            waivers=waivers.parse(path, fields.tables("waive"), f"image {number}, "),
+            source=f"matrix {path.name}",
+        )
+        fields.nothing_else()
+        yield wish
+
+
+def declared_runtimes(
+    wish: Wish, settings: Settings, catalogue: Catalogue
+) -> list[Mapping[str, Any]]:
+    """Return the runtimes that somebody named: option > environment > matrix > ini."""
+    versions, source = settings.runtime.value, settings.runtime.source
+    if wish.runtimes and not source.startswith(("option", "environment")):
+        versions, source = wish.runtimes, wish.source
+    return [{"runtime": catalogue.find(version), "runtime_source": source} for version in versions]
+
+
+def profile_of(wish: Wish, settings: Settings) -> str:
+    """Return the profile that somebody named: option > environment > matrix > ini > default."""
+    if wish.profile and not settings.profile.source.startswith(("option", "environment")):
+        return wish.profile
+    return settings.profile.value
+
+
+def labelled(image: Image, catalogue: Catalogue) -> list[Mapping[str, Any]]:
+    """Return the runtime that the image's own label names."""
+    version = image.config.labels.get(RUNTIME_LABEL)
+    if not version:
+        return []
+    return [{"runtime": catalogue.find(version), "runtime_source": f"label {RUNTIME_LABEL}"}]
+
+
+def guess(
+    image: Image, catalogue: Catalogue, engine: Engine, settings: Settings
+) -> Mapping[str, Any]:
+    """Return the runtime that fits the image's Python and JDK; raises `RuntimeUndeclared`."""
+    try:
+        container = engine.launch(image, ContainerSpec(run_id="guess"))
+    except LaunchFailed:
+        seen = inventory.Inventory()
+    else:
+        try:
+            seen = inventory.collect(Shell(container, timeout=settings.timeout.value))
+        finally:
+            container.end()
+    python, java = seen.python, seen.java
+    minor = ".".join(python.version.split(".")[:2]) if python else None
+    found = catalogue.guess(minor, java.major if java else None)
+    if found is None or settings.strict.value:
+        raise errors.RuntimeUndeclared(image.reference, found.version if found else None)
+    facts = [f"Python {minor}" if minor else "", f"Java {java.major}" if java else ""]
+    source = f"guessed from {' and '.join(filter(None, facts))}: declare it"
+    return {"runtime": found, "runtime_source": source, "guessed": True}
+
+
+def only_static_rules(settings: Settings) -> bool:
+    """Tell whether the selected rules can all be checked without a container."""
+    select, ignore = settings.select.value, settings.ignore.value
+    return all(
+        rule.where == "image" or not rules.is_selected(rule.id, select, ignore)
+        for rule in rules.catalogue().values()
+    )
+
+
+def refuse_other_platforms(image: Image) -> None:
+    """Raise `WrongArchitecture` for an image that no cluster can start."""
+    if (image.config.os, image.config.architecture) != CLUSTER_PLATFORM:
+        raise errors.WrongArchitecture(image.reference, image.config.platform)
+
+
+def refuse_duplicates(entries: list[Entry]) -> None:
+    """Raise `DuplicateEntry` where two entries would have the same id."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.id in seen:
+            raise errors.DuplicateEntry(entry.title)
+        seen.add(entry.id)

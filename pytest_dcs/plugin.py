@@ -1,0 +1,100 @@
+"""The pytest hooks. Every pytest run in the environment imports this module: keep it light."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_dcs import errors, fixtures, options, stash
+
+WORKER_INPUT = "dcs_plan"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options `--dcs-…` and the ini keys `dcs_…`."""
+    options.add_options(parser)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Answer `--dcs-list` and `--dcs-explain` without a test run."""
+    if config.option.help or config.option.version:
+        return None
+    if config.option.dcs_list or config.option.dcs_explain:
+        from pytest_dcs.report import pages
+
+        text = config.option.dcs_explain
+        pages.show(pages.explain(text) if text else pages.listing())
+        return pytest.ExitCode.OK
+    return None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the fixtures, and with an image all that judges it."""
+    config.addinivalue_line("markers", "dcs(rule): the Databricks rule that the test checks")
+    config.pluginmanager.register(fixtures, "dcs-fixtures")
+    if config.option.help or config.option.version:
+        return
+    settings = options.read_settings(config)
+    config.stash[stash.SETTINGS] = settings
+    if settings.active:
+        activate(config, settings)
+    elif settings.tests.value:
+        from pytest_dcs.collect import WithoutImage
+
+        config.pluginmanager.register(WithoutImage(settings), "dcs-collect")
+
+
+def activate(config: pytest.Config, settings: options.Settings) -> None:
+    """Register the parts that a run with an image has."""
+    if config.getoption("hosts", None):
+        raise errors.ConflictingHosts
+    from pytest_dcs import rules, runtimes
+    from pytest_dcs.judge import Judge
+    from pytest_dcs.report.terminal import Summary
+
+    for prefix in (*settings.select.value, *settings.ignore.value):
+        rules.matching(prefix)
+    catalogue = runtimes.load(settings.runtimes_file)
+    config.stash[stash.CATALOGUE] = catalogue
+    config.pluginmanager.register(fixtures.HostOfTheImage(), "dcs-host")
+    config.pluginmanager.register(Judge(settings, catalogue), "dcs-judge")
+    config.pluginmanager.register(Summary(config, settings), "dcs-summary")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make the plan, in the controller by asking the engine, in a worker from what it was sent."""
+    config = session.config
+    settings = config.stash.get(stash.SETTINGS, None)
+    if settings is None or not settings.active:
+        return
+    from pytest_dcs import plan
+    from pytest_dcs.collect import Collector
+
+    sent = getattr(config, "workerinput", {}).get(WORKER_INPUT)
+    config.stash[stash.PLAN] = made = (
+        plan.make(settings, config.stash[stash.CATALOGUE], lambda: stash.engine_of(config))
+        if sent is None
+        else plan.from_plain(sent, config.stash[stash.CATALOGUE])
+    )
+    paths_given = config.args_source is pytest.Config.ArgsSource.ARGS
+    if not paths_given:
+        config.args = list(settings.tests.value)
+    config.pluginmanager.register(Collector(settings, made, builtin=not paths_given), "dcs-collect")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Send the plan to an xdist worker."""
+    if stash.PLAN in node.config.stash:
+        node.workerinput[WORKER_INPUT] = node.config.stash[stash.PLAN].to_plain()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End whatever an engine of this process still runs."""
+    engine = config.stash.get(stash.ENGINE, None)
+    if engine is not None:
+        engine.close()

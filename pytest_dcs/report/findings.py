@@ -1,0 +1,107 @@
+"""A finding is the outcome of a rule for one image and runtime; a verdict is made of them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+
+from pytest_dcs.rules import Item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Outcome = Literal["pass", "fail", "advice", "waived", "not-applicable", "blocked", "error"]
+Verdict = Literal["releasable", "NOT releasable", "inconclusive"]
+
+INCONCLUSIVE = 75
+"""Exit status of a run that could not judge: EX_TEMPFAIL of sysexits.h, try again."""
+
+UNSETTLED: frozenset[Outcome] = frozenset({"blocked", "error"})
+BROKEN: frozenset[Outcome] = frozenset({"fail", "blocked", "error"})
+"""Outcomes that keep the rules which build on this one from being checked."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The outcome of one rule; plain data, so that it travels on pytest's reports."""
+
+    entry: str
+    rule: str
+    name: str
+    outcome: Outcome
+    message: str = ""
+    """What was found and needed, or why nothing was checked."""
+    items: tuple[Item, ...] = ()
+    stale_waiver: str = ""
+    """The text of a waiver that this outcome does not need."""
+    ending_waiver: str = ""
+    """The text of a waiver that has run out or soon will."""
+    container: str = ""
+    """The container's name where it is kept."""
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the finding in types that any report can carry."""
+        return asdict(self)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Finding:
+        """Return the finding that `to_plain` made into plain data."""
+        return cls(**{**plain, "items": tuple(Item(**item) for item in plain["items"])})
+
+    @property
+    def title(self) -> str:
+        """The rule's id and name."""
+        return f"{self.rule} {self.name}"
+
+    @property
+    def headline(self) -> str:
+        """The first line of the message."""
+        return self.message.partition("\n")[0]
+
+
+@dataclass
+class Judgement:
+    """All findings of one entry, and what the user's own tests said of it."""
+
+    findings: dict[str, Finding] = field(default_factory=dict)
+    own_failures: int = 0
+    own_passes: int = 0
+
+    def having(self, outcome: Outcome) -> list[Finding]:
+        """Return the findings with an outcome, by rule id."""
+        return [each for _, each in sorted(self.findings.items()) if each.outcome == outcome]
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the image may be released."""
+        if self.having("fail") or self.own_failures:
+            return "NOT releasable"
+        if any(each.outcome in UNSETTLED for each in self.findings.values()):
+            return "inconclusive"
+        return "releasable" if self.proved_something else "inconclusive"
+
+    @property
+    def proved_something(self) -> bool:
+        """Whether anything that could have failed has passed."""
+        return any(each.outcome in {"pass", "waived"} for each in self.findings.values()) or (
+            not self.findings and self.own_passes > 0
+        )
+
+
+def exit_status(current: int, judgements: Iterable[Judgement]) -> int:
+    """Return the exit status of a run: of several, the first of 3, 2, 4, 1, 75, 0."""
+    if current not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        return current
+    all_judgements = list(judgements)
+    if any(judgement.having("error") for judgement in all_judgements):
+        return pytest.ExitCode.USAGE_ERROR
+    verdicts = {judgement.verdict for judgement in all_judgements}
+    if current == pytest.ExitCode.TESTS_FAILED or "NOT releasable" in verdicts:
+        return pytest.ExitCode.TESTS_FAILED
+    if any(judgement.having("blocked") for judgement in all_judgements):
+        return INCONCLUSIVE
+    if not all(judgement.proved_something for judgement in all_judgements):
+        return pytest.ExitCode.TESTS_FAILED
+    return pytest.ExitCode.OK

@@ -1,0 +1,104 @@
+"""The catalogue in words: the list of rules, the page of one, and the document of all."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pytest_dcs import rules
+
+if TYPE_CHECKING:
+    from pytest_dcs.rules import Rule
+
+FAMILIES = {
+    "IMG": "Image config and manifest",
+    "SYS": "System packages, users and files",
+    "PY": "Python environment",
+    "JVM": "Java",
+    "SPK": "Spark",
+    "FUS": "FUSE and storage",
+}
+EFFECTS = {
+    "blocks-start": "the cluster does not start",
+    "disables-feature": "a feature is silently off",
+    "wrong-result": "results are silently wrong",
+    "leak": "data leaks",
+}
+
+
+def show(text: str) -> None:
+    """Write a text to the terminal."""
+    sys.stdout.write(text.rstrip() + "\n")
+
+
+def listing() -> str:
+    """Return one line per rule, by family, with ids that --dcs-select takes."""
+    lines = []
+    for family, members in by_family():
+        lines.append(f"{FAMILIES.get(family, family)} ({family})")
+        lines += [f"  {each.id:<7} {each.level:<7} {each.name}" for each in members]
+    return "\n".join(lines)
+
+
+def explain(text: str) -> str:
+    """Return the pages of the rules with an id or prefix; raises `UnknownRule`."""
+    return "\n\n".join(map(page, rules.matching(text)))
+
+
+def page(rule: Rule) -> str:
+    """Return all that is known of a rule."""
+    facts = [
+        ("level", rule.level),
+        ("effect", EFFECTS[rule.effect]),
+        ("asked of", f"images that declare {rule.feature}" if rule.feature else "all images"),
+        ("runtimes", f"those that need {rule.need}" if rule.need else "all"),
+        ("looks at", rule.where),
+        ("blocked by", ", ".join(rule.requires)),
+        ("since", rule.since),
+        ("check", rule.check),
+    ]
+    table = [f"  {name:<11}{value}" for name, value in facts if value]
+    sources = [f"  {source}" for source in rule.sources]
+    return "\n".join(
+        [str(rule), "", *table, "", rule.why, "", "Fix:", rule.fix, "", "Sources:", *sources]
+    )
+
+
+def document() -> str:
+    """Return the catalogue as a Markdown document."""
+    lines = [
+        "# Rules",
+        "",
+        "Made by `python -m pytest_dcs rules`; the text of each rule is its check's docstring.",
+    ]
+    for family, members in by_family():
+        lines += ["", f"## {family}: {FAMILIES.get(family, family)}"]
+        for each in members:
+            lines += ["", *section(each)]
+    return "\n".join(lines) + "\n"
+
+
+def section(rule: Rule) -> list[str]:
+    """Return one rule's part of the document."""
+    asked = f"images that declare `{rule.feature}`" if rule.feature else "all images"
+    if rule.need:
+        asked += f", on runtimes that need `{rule.need}`"
+    blocked = f" Blocked by {', '.join(rule.requires)}." if rule.requires else ""
+    return [
+        f"### {rule.id} {rule.name}",
+        "",
+        f"*{rule.level}*: {EFFECTS[rule.effect]}. Asked of {asked}.{blocked}",
+        "",
+        rule.why,
+        "",
+        f"**Fix:** {rule.fix}",
+        "",
+        *(f"- <{source}>" for source in rule.sources),
+    ]
+
+
+def by_family() -> list[tuple[str, list[Rule]]]:
+    """Return the rules in groups of their families."""
+    groups = groupby(rules.catalogue().values(), key=lambda rule: rule.family)
+    return [(family, list(members)) for family, members in groups]

@@ -1,0 +1,172 @@
+"""What the terminal shows: the header, pytest's own progress, and the verdict at the end."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_dcs import rules, stash
+from pytest_dcs.options import OPTIONS
+from pytest_dcs.report.findings import Finding, Judgement, exit_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pytest_dcs.options import Settings
+    from pytest_dcs.plan import Entry
+    from pytest_dcs.report.findings import Outcome, Verdict
+
+TITLE = "Databricks Container Services"
+COLOURS: dict[Verdict, dict[str, bool]] = {
+    "releasable": {"green": True},
+    "NOT releasable": {"red": True},
+    "inconclusive": {"yellow": True},
+}
+COUNTED: dict[Outcome, tuple[str, str]] = {
+    "pass": ("rule passes", "rules pass"),
+    "fail": ("fails", "fail"),
+    "advice": ("advice", "advice"),
+    "waived": ("is waived", "are waived"),
+    "blocked": ("is blocked", "are blocked"),
+    "error": ("could not be checked", "could not be checked"),
+    "not-applicable": ("does not apply", "do not apply"),
+}
+"""What the summary counts, in its order: one and many."""
+
+IN_HEADER = ("image", "runtime", "profile")
+
+
+class Summary:
+    """Gathers the findings of all workers and says what they amount to."""
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.judgements: dict[str, Judgement] = defaultdict(Judgement)
+
+    def pytest_report_header(self) -> list[str]:
+        """Say what is tested and where each setting came from; asks no engine."""
+        settings = vars(self.settings)
+        shown = [name for name in IN_HEADER if settings[name].value]
+        shown += [
+            name
+            for name in OPTIONS
+            if name not in shown and settings[name].source != "default" and settings[name].value
+        ]
+        return ["dcs: " + ", ".join(f"{name} {settings[name]}" for name in shown)]
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """Say which image and runtime will be judged, with the digest."""
+        plan = self.config.stash.get(stash.PLAN, None)
+        return [f"dcs: {entry.title}" for entry in plan.entries] if plan else []
+
+    def pytest_report_teststatus(
+        self, report: pytest.CollectReport | pytest.TestReport
+    ) -> tuple[str, str, tuple[str, dict[str, bool]]] | None:
+        """Give advice a status of its own: it is no failure."""
+        plain = getattr(report, "dcs_finding", None)
+        if plain is None or plain["outcome"] != "advice":
+            return None
+        return "advice", "a", ("ADVICE", {"yellow": True})
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the finding off a report, wherever it was made."""
+        plain = getattr(report, "dcs_finding", None)
+        entry = getattr(report, "dcs_entry", None)
+        if plain is not None:
+            finding = Finding.from_plain(plain)
+            self.judgements[finding.entry].findings[finding.rule] = finding
+        elif entry is not None and report.failed:
+            self.judgements[entry].own_failures += 1
+        elif entry is not None and report.when == "call" and report.passed:
+            self.judgements[entry].own_passes += 1
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Make the exit status say what the findings say."""
+        if not hasattr(session.config, "workerinput"):
+            status = exit_status(int(session.exitstatus), self.judgements.values())
+            session.exitstatus = status
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the verdict of every image and runtime."""
+        plan = self.config.stash.get(stash.PLAN, None)
+        judged = [entry for entry in plan.entries if entry.id in self.judgements] if plan else []
+        if not judged:
+            return
+        terminalreporter.section(TITLE, bold=True)
+        for entry in judged:
+            judgement = self.judgements[entry.id]
+            verdict = judgement.verdict
+            terminalreporter.write_line(f"{entry.title}: {verdict}", **COLOURS[verdict])
+            for line in lines_of(judgement, entry):
+                terminalreporter.write_line(f"  {line}")
+
+
+def lines_of(judgement: Judgement, entry: Entry) -> Iterator[str]:
+    """Yield what is said below a verdict."""
+    yield counts(judgement)
+    for outcome in ("fail", "error"):
+        for finding in judgement.having(outcome):
+            yield f"FAIL    {finding.title}: {finding.headline}"
+    if judgement.own_failures:
+        yield f"FAIL    {judgement.own_failures} of your own tests"
+    for finding in judgement.having("advice"):
+        yield f"advice  {finding.title}: {finding.headline}"
+        yield f"        {first_line(rules.catalogue()[finding.rule].fix)}"
+    yield from blocked_lines(judgement.having("blocked"))
+    yield from waiver_lines(judgement)
+    yield from unproven_lines(judgement, entry)
+    kept = {finding.container for finding in judgement.findings.values() if finding.container}
+    for name in sorted(kept):
+        yield f"kept    docker exec -it {name} bash; remove it with `python -m pytest_dcs sweep`"
+
+
+def counts(judgement: Judgement) -> str:
+    """Return how many rules had which outcome."""
+    parts = []
+    for outcome, (one, many) in COUNTED.items():
+        number = len(judgement.having(outcome))
+        if number:
+            parts.append(f"{number} {one if number == 1 else many}")
+    return ", ".join(parts) or "no rule was run, only own tests"
+
+
+def blocked_lines(findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield what kept which rules from being checked."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for finding in findings:
+        by_reason[finding.headline].append(finding.rule)
+    for reason, blocked in by_reason.items():
+        yield f"blocked {', '.join(blocked)}: {reason}"
+
+
+def waiver_lines(judgement: Judgement) -> Iterator[str]:
+    """Yield every waiver that took effect, ends soon, or is no longer needed."""
+    for finding in judgement.having("waived"):
+        yield f"waived  {finding.title}: {finding.message}"
+    for finding in judgement.findings.values():
+        if finding.stale_waiver:
+            yield f"waiver  {finding.title} passes: delete the entry ({finding.stale_waiver})"
+        if finding.ending_waiver:
+            yield f"waiver  {finding.title} has ended or soon will ({finding.ending_waiver})"
+
+
+def unproven_lines(judgement: Judgement, entry: Entry) -> Iterator[str]:
+    """Yield what a reader might think was checked and was not."""
+    catalogue = rules.catalogue()
+    for feature in sorted(entry.features):
+        if not any(rule.feature == feature for rule in catalogue.values()):
+            yield f"note    no rule looks at {feature} yet"
+    missing = len(catalogue) - len(judgement.findings)
+    if missing and judgement.findings:
+        yield f"note    {missing} of {len(catalogue)} rules were not selected"
+    if entry.guessed:
+        yield f"note    the runtime is {entry.runtime_source}, with --dcs-runtime"
+
+
+def first_line(text: str) -> str:
+    """Return a text's first line."""
+    return text.partition("\n")[0]

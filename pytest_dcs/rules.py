@@ -1,0 +1,230 @@
+"""A rule is one requirement: its fields, how a check declares it, and how rules are selected."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import re
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import pytest
+
+from pytest_dcs import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from testinfra.backend.base import CommandResult
+
+    Skipped = Exception
+else:
+    Skipped = pytest.skip.Exception
+
+Level = Literal["fail", "advice"]
+Effect = Literal["blocks-start", "disables-feature", "wrong-result", "leak"]
+Where = Literal["image", "container", "cluster"]
+Check = TypeVar("Check", bound="Callable[..., None]")
+
+ID_PATTERN = re.compile(r"[A-Z]{1,3}\d{3}")
+CHECKS_PACKAGE = "pytest_dcs.checks"
+SHELL_RULE = "SYS001"
+"""Every rule about a container builds on the one that there is a container."""
+
+
+STRIPPED = (
+    """This Python run drops docstrings (PYTHONOPTIMIZE=2), and with them all explanations.
+
+Fix: see `pytest --dcs-explain` without it.
+"""
+    if sys.flags.optimize > 1
+    else ""
+)
+
+
+class NotApplicable(Skipped):
+    """The rule asks nothing of this image and runtime."""
+
+
+class Blocked(Skipped):
+    """Another finding keeps the rule from being checked."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing that is not as it must be."""
+
+    subject: str
+    found: str
+    needed: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: found {self.found}; needed {self.needed}"
+
+
+class RuleBroken(AssertionError):
+    """The image does not meet a rule.
+
+    Checks raise it through `require`, because a bare `assert` is dropped by `PYTHONOPTIMIZE` and
+    a gate that drops its assertions is green for every image.
+    """
+
+    def __init__(self, items: Sequence[Item]) -> None:
+        super().__init__("\n".join(map(str, items)))
+        self.items = tuple(items)
+
+
+def require(condition: object, subject: str, *, found: object, needed: str) -> None:
+    """Raise `RuleBroken` with one item unless the condition holds."""
+    if not condition:
+        raise RuleBroken([Item(subject, str(found), needed)])
+
+
+def require_none(items: Iterable[Item]) -> None:
+    """Raise `RuleBroken` with all items unless there is none."""
+    broken = list(items)
+    if broken:
+        raise RuleBroken(broken)
+
+
+def answer(result: CommandResult) -> str:
+    """Return what a command said last, and how it ended if not well: the `found` of an item."""
+    lines = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()
+    return f"exit status {result.rc}: {lines[-1]}" if result.rc else lines[-1]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One requirement of the platform; the check's docstring says why and how to fix it."""
+
+    id: str
+    name: str
+    level: Level
+    effect: Effect
+    feature: str | None
+    """The rule is asked of images that declare this feature; None: of all."""
+    need: str | None
+    """The entry of `features.toml` that says which runtimes have the need; None: all."""
+    where: Where
+    requires: tuple[str, ...]
+    """Rules whose failure blocks this one."""
+    since: str
+    """The version of pytest-dcs that brought the rule."""
+    sources: tuple[str, ...]
+    waivable: bool
+    docstring: str
+    check: str
+    """The check's node id within the built-in checks, `dcs/python::test_virtualenv_builds`."""
+    probe: str | None = field(default=None)
+    """The fixture of the slow probe that the check reads."""
+
+    @property
+    def family(self) -> str:
+        """The letters of the id."""
+        return self.id.rstrip("0123456789")
+
+    @property
+    def why(self) -> str:
+        """The reason, and the platform's own error text."""
+        return self.docstring.partition("Fix:")[0].strip()
+
+    @property
+    def fix(self) -> str:
+        """What to write into the Dockerfile."""
+        return self.docstring.partition("Fix:")[2].strip()
+
+    def __str__(self) -> str:
+        return f"{self.id} {self.name}"
+
+
+def rule(
+    id: str,  # noqa: A002 - the catalogue's own word
+    name: str,
+    *,
+    level: Level,
+    effect: Effect,
+    where: Where,
+    sources: Sequence[str],
+    feature: str | None = None,
+    need: str | None = None,
+    requires: Sequence[str] = (),
+    since: str = "0.1",
+    waivable: bool = True,
+) -> Callable[[Check], Check]:
+    """Declare that a pytest function checks a rule.
+
+    Raises `ValueError` where the docstring has no `Fix:` paragraph or the id has no form.
+    """
+
+    def declare(check: Check) -> Check:
+        docstring = inspect.getdoc(check) or STRIPPED
+        if "\nFix:" not in docstring or not ID_PATTERN.fullmatch(id):
+            msg = f"{id} ({check.__name__}): a rule needs an id like PY003 and a paragraph `Fix:`"
+            raise ValueError(msg)
+        module = check.__module__.rpartition(".")[2]
+        probes = [name for name in inspect.signature(check).parameters if name.endswith("_smoke")]
+        declared = Rule(
+            id=id,
+            name=name,
+            level=level,
+            effect=effect,
+            feature=feature,
+            need=need,
+            where=where,
+            requires=tuple(requires),
+            since=since,
+            sources=tuple(sources),
+            waivable=waivable,
+            docstring=docstring,
+            check=f"dcs/{module}::{check.__name__}",
+            probe=probes[0] if probes else None,
+        )
+        check.dcs_rule = declared  # type: ignore[attr-defined]
+        mark: Callable[[Check], Check] = pytest.mark.dcs(id)
+        return mark(check)
+
+    return declare
+
+
+def rule_of(function: object) -> Rule | None:
+    """Return the rule that a test function declares, if any."""
+    declared = getattr(function, "dcs_rule", None)
+    return declared if isinstance(declared, Rule) else None
+
+
+@cache
+def catalogue() -> Mapping[str, Rule]:
+    """Return all built-in rules by id, in the order of their families and numbers."""
+    package: Any = importlib.import_module(CHECKS_PACKAGE)
+    found: dict[str, Rule] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        for member in vars(importlib.import_module(f"{CHECKS_PACKAGE}.{info.name}")).values():
+            declared = rule_of(member)
+            if declared is None:
+                continue
+            if found.setdefault(declared.id, declared) is not declared:
+                msg = f"two checks declare {declared.id}"
+                raise ValueError(msg)
+    return dict(sorted(found.items()))
+
+
+def matching(text: str) -> list[Rule]:
+    """Return the rules with this id or prefix; raises `UnknownRule` when there is none."""
+    matches = [each for each in catalogue().values() if each.id.startswith(text.upper())]
+    if not matches or not text:
+        near = difflib.get_close_matches(text.upper(), catalogue(), n=3)
+        raise errors.UnknownRule(text, near)
+    return matches
+
+
+def is_selected(rule_id: str, select: Sequence[str], ignore: Sequence[str]) -> bool:
+    """Tell whether a rule is to run: of all prefixes that match its id, the longest decides."""
+    chosen = max((len(text) for text in select if rule_id.startswith(text)), default=-1)
+    left_out = max((len(text) for text in ignore if rule_id.startswith(text)), default=-1)
+    if chosen < 0 and select:
+        return False
+    return chosen > left_out or left_out < 0

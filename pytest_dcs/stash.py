@@ -1,0 +1,35 @@
+"""What the plugin keeps on pytest's config, by typed keys."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_dcs.engines import Engine
+    from pytest_dcs.options import Settings
+    from pytest_dcs.plan import Plan
+    from pytest_dcs.runtimes import Catalogue
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+CATALOGUE: pytest.StashKey[Catalogue] = pytest.StashKey()
+PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+ENGINE: pytest.StashKey[Engine] = pytest.StashKey()
+RUN_ID: pytest.StashKey[str] = pytest.StashKey()
+
+
+def run_id_of(config: pytest.Config) -> str:
+    """Return the id that labels whatever this run starts; xdist's workers share it."""
+    sent = getattr(config, "workerinput", {}).get("testrunuid")
+    return config.stash.setdefault(RUN_ID, sent or uuid.uuid4().hex)
+
+
+def engine_of(config: pytest.Config) -> Engine:
+    """Return the one engine of this process; raises a `SetupError` where none answers."""
+    if ENGINE not in config.stash:
+        from pytest_dcs.engines.docker import DockerEngine
+
+        config.stash[ENGINE] = DockerEngine()
+    return config.stash[ENGINE]

@@ -1,0 +1,63 @@
+"""The variants of the good images: what broken.toml and good.toml say."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+HERE = Path(__file__).parent
+REPOSITORY = "pytest-dcs"
+SCRATCH = "scratch"
+PLATFORM = "linux/amd64"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An image one change away from a good one, and the findings that it must produce."""
+
+    kind: str
+    """`broken` or `good`, the file that it is from."""
+    id: str
+    base: str
+    """The good image below it, or `scratch`."""
+    profile: str
+    runtime: str
+    dockerfile: str
+    """The lines after FROM."""
+    describe: str
+    """How people come to such an image."""
+    platform: str = PLATFORM
+    wheels: tuple[str, ...] = ()
+    """Packages that the build finds in /wheels."""
+    fails: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """The name under which the image is built."""
+        return f"{REPOSITORY}/{self.kind}:{self.id}"
+
+
+def load(kind: str) -> list[Variant]:
+    """Return the entries of `<kind>.toml`; raises `TypeError` for a field that does not exist."""
+    document = tomllib.loads((HERE / f"{kind}.toml").read_text(encoding="utf-8"))
+    return [Variant(kind=kind, **_frozen(entry)) for entry in document["image"]]
+
+
+def _frozen(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+
+
+def all_variants() -> list[Variant]:
+    """Return the broken and the good variants."""
+    return [*load("broken"), *load("good")]

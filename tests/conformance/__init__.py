@@ -1,0 +1,1 @@
+"""The official images, which no rule may fail on."""

@@ -1,0 +1,138 @@
+"""Outcomes, exit statuses, the verdict and what JUnit files carry."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_dcs.report.findings import INCONCLUSIVE
+
+from .conftest import STATIC, junit_properties
+
+ARM = "platform of the image: found linux/arm64; needed linux/amd64"
+
+
+def test_a_good_image_is_releasable_and_exits_with_0(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=good:1", *STATIC)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        ["*= Databricks Container Services =*", "good:1 (sha256:1f3c*) on 15.4: releasable"]
+    )
+
+
+def test_a_failure_says_found_needed_why_fix_and_where_to_read(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=arm:1", *STATIC)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*_ test_platform_is_linux_amd64?arm:1-15.4? _*",
+            ARM,
+            "*- IMG001 platform-is-linux-amd64 -*",
+            "why   Container Services runs on linux/amd64 only*",
+            "fix   build with*",
+            "docs  https://*",
+            "arm:1 * on 15.4: NOT releasable",
+            f"  FAIL    IMG001 platform-is-linux-amd64: {ARM}",
+        ]
+    )
+
+
+def test_a_failure_shows_no_python_source(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=arm:1", *STATIC)
+    result.stdout.no_fnmatch_line("*require(*")
+
+
+def test_the_short_summary_carries_the_finding(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=arm:1", *STATIC, "-rf")
+    result.stdout.fnmatch_lines([f"FAILED dcs/image::test_platform_is_linux_amd64*{ARM}*"])
+
+
+def test_a_developer_still_gets_the_traceback(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=arm:1", *STATIC, "--tb=short")
+    result.stdout.fnmatch_lines(["*in test_platform_is_linux_amd64"])
+
+
+def test_advice_passes_with_a_status_of_its_own(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=user:1", *STATIC, "-v")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(
+        [
+            "*test_user_is_root* ADVICE*",
+            "user:1 * on 15.4: releasable",
+            "  advice  IMG002 user-is-root: USER of the image: found 1000; needed root",
+            "*1 advice*",
+        ]
+    )
+
+
+def test_strict_turns_advice_into_failure(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=user:1", *STATIC, "--dcs-strict")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*FAIL    IMG002*"])
+
+
+def test_an_image_that_does_not_start_is_one_failure_and_the_rest_is_blocked(
+    dcs: pytest.Pytester,
+) -> None:
+    result = dcs.runpytest("--dcs-image=good:1", "--dcs-runtime=15.4", "--dcs-ignore=SPK")
+    assert result.parseoutcomes()["failed"] == 1
+    assert "errors" not in result.parseoutcomes()
+    result.stdout.fnmatch_lines(
+        ["*FAIL    SYS001*no such file or directory*", "*blocked *PY001*: blocked by SYS001*"]
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_blocked_rules_alone_are_inconclusive(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=good:1", "--dcs-runtime=15.4", "--dcs-select=SYS002")
+    assert result.ret == INCONCLUSIVE
+    result.stdout.fnmatch_lines(["*: inconclusive"])
+
+
+def test_a_run_in_which_no_rule_passed_is_red(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=user:1", "--dcs-runtime=15.4", "--dcs-select=IMG002")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_a_feature_that_was_not_declared_does_not_apply(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest(
+        "--dcs-image=good:1", "--dcs-runtime=15.4", "--dcs-select=IMG001,PY001",
+        "--dcs-profile=minimal", "-rs",
+    )  # fmt: skip
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["SKIPPED*profile minimal does not declare python"])
+
+
+def test_a_need_that_the_runtime_does_not_have_does_not_apply(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest(
+        "--dcs-image=good:1", "--dcs-runtime=12.2", "--dcs-select=IMG001,SYS008", "-rs"
+    )
+    result.stdout.fnmatch_lines(["SKIPPED*runtime 12.2 *need*"])
+
+
+def test_a_verdict_over_part_of_the_rules_says_so(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=good:1", *STATIC)
+    result.stdout.fnmatch_lines(["*note    * of * rules were not selected"])
+
+
+def test_junit_properties_name_rule_outcome_and_finding(dcs: pytest.Pytester) -> None:
+    dcs.runpytest("--dcs-image=arm:1", *STATIC, "--junitxml=report.xml")
+    properties = junit_properties(dcs.path / "report.xml")
+    found = properties["test_platform_is_linux_amd64[arm:1-15.4]"]
+    assert found["dcs_rule"] == "IMG001"
+    assert found["dcs_outcome"] == "fail"
+    assert found["dcs_found"] == ARM
+    assert found["dcs_runtime"] == "15.4"
+    assert found["dcs_digest"].startswith("sha256:1f3c")
+
+
+def test_advice_is_never_a_failure_in_junit(dcs: pytest.Pytester) -> None:
+    dcs.runpytest("--dcs-image=user:1", *STATIC, "--junitxml=report.xml")
+    assert "<failure" not in (dcs.path / "report.xml").read_text()
+    properties = junit_properties(dcs.path / "report.xml")
+    assert properties["test_user_is_root[user:1-15.4]"]["dcs_outcome"] == "advice"
+
+
+def test_interrupted_stays_interrupted(dcs: pytest.Pytester) -> None:
+    path = dcs.makepyfile("def test_own(dcs_image): raise KeyboardInterrupt")
+    result = dcs.runpytest_subprocess("--dcs-image=good:1", "--dcs-runtime=15.4", path)
+    assert result.ret == pytest.ExitCode.INTERRUPTED

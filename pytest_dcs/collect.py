@@ -136,8 +136,7 @@ def order_of_rules() -> Mapping[str, int]:
                 place(required)
         placed.setdefault(rule_id, len(placed))
 
-    static = [each for each in catalogue if catalogue[each].where == "image"]
-    for rule_id in (*static, rules.SHELL_RULE, *catalogue):
+    for rule_id in catalogue:
         place(rule_id)
     return placed
 

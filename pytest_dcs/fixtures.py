@@ -65,7 +65,9 @@ def dcs_environment() -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def dcs_engine(pytestconfig: pytest.Config) -> Engine:
     """Return the engine that starts containers."""
-    return stash.engine_of(pytestconfig)
+    from pytest_dcs.plan import engine_of
+
+    return engine_of(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -158,16 +160,3 @@ def dcs_spark_smoke(_dcs_started: Launch) -> Smoke:
 def dcs_fuse_smoke(_dcs_started: Launch) -> FuseMount | None:
     """Return what a real FUSE mount found; None where the engine has no `/dev/fuse`."""
     return _dcs_started.fuse_smoke()
-
-
-class HostOfTheImage:
-    """Makes testinfra's `host` the container.
-
-    Registered late, so that it wins over testinfra's own: there `host` would be the machine that
-    runs pytest, and every check would pass or fail for that one.
-    """
-
-    @pytest.fixture(scope="session")
-    def host(self, dcs_host: Host) -> Host:
-        """Return the testinfra host over the container's shell."""
-        return dcs_host

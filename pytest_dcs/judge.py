@@ -41,7 +41,6 @@ class Judge:
         """Turn a failure that a waiver covers into pytest's own expected failure."""
         try:
             yield
-            self._refuse_stale_waiver(item)
         except rules.RuleBroken as error:
             waiver = self._waiver_of(item)
             if waiver is None or not waiver.covers(error.items, waivers.today()):
@@ -49,6 +48,7 @@ class Judge:
             if item.config.option.runxfail:
                 raise
             raise pytest.xfail.Exception(waiver.text) from error
+        self._refuse_stale_waiver(item)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 Value = TypeVar("Value")
-Kind = Literal["list", "text", "flag", "number", "paths"]
+Kind = Literal["list", "rules", "text", "flag", "number", "paths"]
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ OPTIONS = {
             "`python,gpu` unites (default: python)",
             "NAME",
         ),
-        Option("select", "list", (), "Run only these rules, by id or prefix", "RULE"),
-        Option("ignore", "list", (), "Leave these rules out, by id or prefix", "RULE"),
+        Option("select", "rules", (), "Run only these rules, by id or prefix", "RULE"),
+        Option("ignore", "rules", (), "Leave these rules out, by id or prefix", "RULE"),
         Option("strict", "flag", False, "Advice, a guessed runtime or a stale waiver is a failure"),
         Option(
             "timeout",
@@ -136,6 +136,7 @@ OPTIONS = {
 
 INI_TYPES: dict[Kind, Literal["args", "string", "bool", "paths"]] = {
     "list": "args",
+    "rules": "args",
     "text": "string",
     "flag": "bool",
     "number": "string",
@@ -143,6 +144,7 @@ INI_TYPES: dict[Kind, Literal["args", "string", "bool", "paths"]] = {
 }
 ACTIONS: dict[Kind, dict[str, Any]] = {
     "list": {"action": "append"},
+    "rules": {"action": "append"},
     "flag": {"action": "store_true"},
 }
 TRUTH = {"1": True, "true": True, "yes": True, "on": True}
@@ -222,6 +224,7 @@ def resolve(option: Option, config: pytest.Config) -> Sourced[Any]:
     """Return the value of the strongest source that gives one."""
     read: dict[Kind, Callable[[Any, str], Any]] = {
         "list": lambda value, _: as_list(value),
+        "rules": lambda value, _: tuple(word.upper() for word in as_list(value)),
         "text": lambda value, _: str(value),
         "flag": as_flag,
         "number": as_seconds,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_dcs import errors, inventory, rules, waivers
+from pytest_dcs import errors, inventory, rules, stash, waivers
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.image import CLUSTER_PLATFORM, Image
 from pytest_dcs.shell import Shell
@@ -14,6 +14,8 @@ from pytest_dcs.toml_files import Fields, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    import pytest
 
     from pytest_dcs.engines import Engine
     from pytest_dcs.options import Settings
@@ -237,3 +239,12 @@ def refuse_duplicates(entries: list[Entry]) -> None:
         if entry.id in seen:
             raise errors.DuplicateEntry(entry.title)
         seen.add(entry.id)
+
+
+def engine_of(config: pytest.Config) -> Engine:
+    """Return the one engine of this process; raises a `SetupError` where none answers."""
+    if stash.ENGINE not in config.stash:
+        from pytest_dcs.engines.docker import DockerEngine
+
+        config.stash[stash.ENGINE] = DockerEngine()
+    return config.stash[stash.ENGINE]

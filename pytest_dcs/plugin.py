@@ -51,7 +51,7 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
     """Register the parts that a run with an image has."""
     if config.getoption("hosts", None):
         raise errors.ConflictingHosts
-    from pytest_dcs import rules, runtimes
+    from pytest_dcs import image_host, rules, runtimes
     from pytest_dcs.judge import Judge
     from pytest_dcs.report.terminal import Summary
 
@@ -59,7 +59,7 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
         rules.matching(prefix)
     catalogue = runtimes.load(settings.runtimes_file)
     config.stash[stash.CATALOGUE] = catalogue
-    config.pluginmanager.register(fixtures.HostOfTheImage(), "dcs-host")
+    config.pluginmanager.register(image_host, "dcs-host")
     config.pluginmanager.register(Judge(settings, catalogue), "dcs-judge")
     config.pluginmanager.register(Summary(config, settings), "dcs-summary")
 
@@ -76,7 +76,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     sent = getattr(config, "workerinput", {}).get(WORKER_INPUT)
     config.stash[stash.PLAN] = made = (
-        plan.make(settings, config.stash[stash.CATALOGUE], lambda: stash.engine_of(config))
+        plan.make(settings, config.stash[stash.CATALOGUE], lambda: plan.engine_of(config))
         if sent is None
         else plan.from_plain(sent, config.stash[stash.CATALOGUE])
     )

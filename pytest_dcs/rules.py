@@ -31,7 +31,19 @@ Where = Literal["image", "container", "cluster"]
 Check = TypeVar("Check", bound="Callable[..., None]")
 
 ID_PATTERN = re.compile(r"[A-Z]{1,3}\d{3}")
+FAMILIES = {
+    "IMG": "Image config and manifest",
+    "SYS": "System packages, users and files",
+    "JVM": "Java",
+    "PY": "Python environment",
+    "FUS": "FUSE and storage",
+    "SPK": "Spark",
+}
+"""The families of rules, in the order in which they are checked and shown."""
+
 CHECKS_PACKAGE = "pytest_dcs.checks"
+ANSWER_LINES = 3
+"""How much of a command's output a finding quotes; of a Python traceback the last line says all."""
 SHELL_RULE = "SYS001"
 """Every rule about a container builds on the one that there is a container."""
 
@@ -94,7 +106,9 @@ def require_none(items: Iterable[Item]) -> None:
 def answer(result: CommandResult) -> str:
     """Return what a command said last, and how it ended if not well: the `found` of an item."""
     lines = (result.stderr.strip() or result.stdout.strip() or "no output").splitlines()
-    return f"exit status {result.rc}: {lines[-1]}" if result.rc else lines[-1]
+    is_traceback = any(line.startswith("Traceback ") for line in lines)
+    said = lines[-1] if is_traceback else "; ".join(lines[-ANSWER_LINES:])
+    return f"exit status {result.rc}: {said}" if result.rc else said
 
 
 @dataclass(frozen=True)
@@ -209,7 +223,8 @@ def catalogue() -> Mapping[str, Rule]:
             if found.setdefault(declared.id, declared) is not declared:
                 msg = f"two checks declare {declared.id}"
                 raise ValueError(msg)
-    return dict(sorted(found.items()))
+    order = list(FAMILIES)
+    return dict(sorted(found.items(), key=lambda each: (order.index(each[1].family), each[0])))
 
 
 def matching(text: str) -> list[Rule]:

@@ -24,12 +24,3 @@ def run_id_of(config: pytest.Config) -> str:
     """Return the id that labels whatever this run starts; xdist's workers share it."""
     sent = getattr(config, "workerinput", {}).get("testrunuid")
     return config.stash.setdefault(RUN_ID, sent or uuid.uuid4().hex)
-
-
-def engine_of(config: pytest.Config) -> Engine:
-    """Return the one engine of this process; raises a `SetupError` where none answers."""
-    if ENGINE not in config.stash:
-        from pytest_dcs.engines.docker import DockerEngine
-
-        config.stash[ENGINE] = DockerEngine()
-    return config.stash[ENGINE]

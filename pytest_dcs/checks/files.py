@@ -18,7 +18,7 @@ WORKER_SCRIPT = "https://github.com/databricks/containers/blob/master/experiment
 
 WITH_ACL = "/tmp/.pytest-dcs-acl"  # noqa: S108 - a path in the container, made and removed here
 SET_ACL = (
-    f": >{WITH_ACL} && setfacl -m u:%s:r-- {WITH_ACL} && getfacl -c {WITH_ACL};"
+    f": >{WITH_ACL} && setfacl -m u:%s:r-- {WITH_ACL} && getfacl -cp {WITH_ACL};"
     f" status=$?; rm -f {WITH_ACL}; exit $status"
 )
 RUN_IN_TMP = (

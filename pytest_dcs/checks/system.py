@@ -31,7 +31,7 @@ COREUTILS = {
     "echo true | tr a-z A-Z": "TRUE",
     "printf '15.4\\n17.3\\n' | wc -l": "2",
     "echo ready | cat": "ready",
-    "date +%s": r"\d{10,}",
+    "date -u +%Z": "UTC",
     "d=$(mktemp -d /pytest-dcs.XXXXXX) && mkdir -p $d/a/b && chmod 700 $d/a && cp -r $d/a $d/c"
     " && [ -d $d/c/b ] && rm -r $d && echo ready": "ready",
 }
@@ -142,7 +142,7 @@ def test_coreutils(host: Host) -> None:
     require_none(
         Item(command, answer(results[command]), expected)
         for command, expected in COREUTILS.items()
-        if not re.fullmatch(expected, results[command].stdout.strip())
+        if results[command].stdout.strip() != expected
     )
 
 

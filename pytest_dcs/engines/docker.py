@@ -10,7 +10,7 @@ import sys
 import tarfile
 import time
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -109,29 +109,23 @@ class DockerEngine:
         Raises `LaunchFailed` for the image's faults, `EngineFault` and `EngineLost` for others.
         """
         self._start_reaper()
-        for fuse in (True, False) if spec.fuse else (False,):
-            try:
-                container = self._launch(image, spec, fuse=fuse)
-            except APIError as error:
-                detail = explanation(error)
-                if fuse and words.refuses_fuse(detail):
-                    logger.info("the engine grants no /dev/fuse: %s", words.readable(detail))
-                    continue
-                if words.is_image_fault(detail):
-                    raise LaunchFailed(words.readable(detail)) from error
-                raise errors.EngineFault(
-                    task="start a container", detail=words.readable(detail)
-                ) from error
-            self._containers.append(container)
-            return container
-        raise AssertionError("unreachable")  # noqa: EM101
+        try:
+            container = self._launch_with_fuse(image, spec) if spec.fuse else None
+            container = container or self._launch(image, spec, fuse=False)
+        except APIError as error:
+            detail = words.readable(explanation(error))
+            if words.is_image_fault(detail):
+                raise LaunchFailed(detail) from error
+            raise errors.EngineFault(task="start a container", detail=detail) from error
+        self._containers.append(container)
+        return container
 
     def fill_volume(self, name: str, image: Image, tar: IO[bytes]) -> None:
         """Make a named volume with the tar's content unless it is there and complete."""
         if name in self._filled:
             return
         self._start_reaper()
-        with _lock(name), asking("fill a volume"):
+        with _locked(name), asking("fill a volume"):
             self._api.create_volume(name, labels={LABEL_CACHE: "true"})
             with self._helper(image, name) as helper:
                 if not self._is_complete(helper):
@@ -182,26 +176,36 @@ class DockerEngine:
         except (OSError, HTTPError) as error:
             raise errors.EngineLost(root_cause(error)) from error
 
+    def _launch_with_fuse(self, image: Image, spec: ContainerSpec) -> DockerContainer | None:
+        """Return None where the engine has no `/dev/fuse` or may not grant it."""
+        try:
+            return self._launch(image, spec, fuse=True)
+        except APIError as error:
+            if not words.refuses_fuse(explanation(error)):
+                raise
+            logger.info("the engine grants no /dev/fuse: %s", explanation(error))
+            return None
+
     def _launch(self, image: Image, spec: ContainerSpec, *, fuse: bool) -> DockerContainer:
         name = f"pytest-dcs-{uuid.uuid4().hex[:12]}"
         labels = self._labels(spec.run_id, keep=spec.keep)
-        try:
+        with ExitStack() as undo:
+            # By name and before the call, because Ctrl-C can come before an answer with an id has.
+            undo.callback(remove, self._api, name)
             with connection():
                 self._api.create_network(name, driver="bridge", internal=True, labels=labels)
                 config = self._container_config(image, spec, name, labels, fuse=fuse)
-                identifier = self._api.create_container_from_config(config, name)["Id"]
-                lifeline = Lifeline(self._attach(identifier))
-                self._api.start(identifier)
-            if not lifeline.wait_until_ready():
-                lifeline.close()
-                raise LaunchFailed(_end_of_main_process(lifeline.output))
-            return DockerContainer(
-                self._api, name, lifeline, keep=spec.keep, fuse=fuse, emulated=self.emulated
-            )
-        except BaseException:
-            # Also for Ctrl-C; by name, because an answer with an id may never have arrived.
-            remove(self._api, name)
-            raise
+                self._api.create_container_from_config(config, name)
+                lifeline = Lifeline(self._attach(name))
+                undo.callback(lifeline.close)
+                self._api.start(name)
+            failure = lifeline.failure()
+            if failure is not None:
+                raise LaunchFailed(failure)
+            undo.pop_all()
+        return DockerContainer(
+            self._api, name, lifeline, keep=spec.keep, fuse=fuse, emulated=self.emulated
+        )
 
     def _container_config(
         self,
@@ -328,24 +332,25 @@ def _connect(chosen: Endpoint) -> docker.APIClient:
         raise errors.NoEngine(address, root_cause(error)) from error
 
 
-def _end_of_main_process(output: str) -> str:
-    if output:
-        return f"its main process, /bin/sh, ended at once: {words.readable(output)}"
-    return "its main process, /bin/sh, ended at once and wrote nothing"
-
-
 def _has_expired(labels: Mapping[str, str], now: float) -> bool:
     expires = labels.get(LABEL_EXPIRES, "")
     return expires.isdigit() and int(expires) < now
 
 
-def _lock(name: str) -> FileLock:
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """Keep other processes of this user from filling the same volume meanwhile."""
     directory = user_cache_path("pytest-dcs") / "locks"
+    lock = FileLock(directory / f"{name}.lock")
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
     except OSError as error:
         raise errors.CacheUnusable(directory, str(error)) from error
-    return FileLock(directory / f"{name}.lock")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _empty_file(name: str) -> bytes:

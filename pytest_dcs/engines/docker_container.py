@@ -151,7 +151,8 @@ class DockerProcess:
                 except NotFound:
                     return KILLED
             if not state["Running"]:
-                return int(state["ExitCode"])
+                status: int | None = state["ExitCode"]
+                return status
             if not self._stream.ended or time.monotonic() > deadline:
                 return None
             time.sleep(0.01)
@@ -182,10 +183,14 @@ class Lifeline:
         """What was written last, without the line that says that the main process runs."""
         return self._output.decode(errors="replace")
 
-    def wait_until_ready(self) -> bool:
-        """Wait for the main process to run; False when it ended instead."""
-        self._decided.wait(READY_TIMEOUT)
-        return self._ready
+    def failure(self) -> str | None:
+        """Wait for the main process to run; return why it does not, or None when it does."""
+        if not self._decided.wait(READY_TIMEOUT):
+            return f"its main process, /bin/sh, did nothing for {READY_TIMEOUT:.0f} s"
+        if self._ready:
+            return None
+        words_of_launcher = words.readable(self.output) or "it wrote nothing"
+        return f"its main process, /bin/sh, ended at once: {words_of_launcher}"
 
     def close(self) -> None:
         """Let go of stdin, which ends the main process."""

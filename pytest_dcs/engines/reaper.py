@@ -45,7 +45,7 @@ def connect(address: str, tls: dict[str, Any] | None) -> http.client.HTTPConnect
     """Return a new connection to an engine's address, as DOCKER_HOST writes it."""
     parts = urlsplit(address)
     if parts.scheme == "unix":
-        return UnixConnection(parts.path)
+        return UnixConnection(parts.netloc + parts.path)
     if tls is None and parts.scheme != "https":
         return http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT)
     tls = tls or {}

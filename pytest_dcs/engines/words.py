@@ -37,7 +37,7 @@ def pull_error(reference: str, detail: str) -> errors.SetupError:
     lower = detail.lower()
     if any(phrase in lower for phrase in _OTHER_PLATFORM):
         return errors.WrongArchitecture(reference, "other platforms")
-    if any(phrase in lower for phrase in _NOT_THERE) and "helper" not in lower:
+    if any(phrase in lower for phrase in _NOT_THERE):
         return errors.ImageNotFound(reference, detail)
     return errors.PullFailed(reference, detail)
 

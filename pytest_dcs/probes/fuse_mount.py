@@ -9,6 +9,7 @@ import array
 import errno
 import json
 import os
+import shutil
 import socket
 import stat
 import struct
@@ -16,16 +17,21 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 
 FORMAT_VERSION = 1
 TIMEOUT = 20
 """Seconds for each command of the image."""
+
+OPTIONS = "ro,nosuid,nodev,allow_other,fsname=pytest-dcs,subtype=probe"
 
 NAME, CONTENT = b"hello", b"read through FUSE\n"
 ROOT, FILE = 1, 2
 """The two inodes there are."""
 
 LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 15, 18, 25, 26
+INTERRUPT, BATCH_FORGET = 36, 42
+UNANSWERED = (FORGET, INTERRUPT, BATCH_FORGET)
 PROTOCOL = (7, 19)
 BUFFER_SIZE = 1 << 17
 
@@ -36,25 +42,144 @@ INIT_REPLY = struct.Struct("<IIIIHHI")
 
 
 def attributes(inode):
-    mode, size = (stat.S_IFDIR | 0o755, 0) if inode == ROOT else (stat.S_IFREG | 0o444, len(CONTENT))
+    """Return what `stat` shows of a directory without and a file with content."""
+    folder, file = (stat.S_IFDIR | 0o755, 0), (stat.S_IFREG | 0o444, len(CONTENT))
+    mode, size = folder if inode == ROOT else file
     return ATTRIBUTES.pack(inode, size, 1, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
-def answer(operation, inode, body):
-    """Return the kernel's answer, or an error number."""
-    if operation == INIT:
-        return INIT_REPLY.pack(*PROTOCOL, BUFFER_SIZE, 0, 0, 0, BUFFER_SIZE)
-    if operation == LOOKUP and body.rstrip(b"\0") == NAME:
-        return struct.pack("<QQQQII", FILE, 0, 60, 60, 0, 0) + attributes(FILE)
-    if operation == LOOKUP:
+def look_up(_, body):
+    """Return the inode of a name in the one directory there is."""
+    if body.rstrip(b"\0") != NAME:
         return errno.ENOENT
-    if operation == GETATTR:
-        return struct.pack("<QII", 60, 0, 0) + attributes(inode)
-    if operation == OPEN:
-        return struct.pack("<QII", 0, 0, 0)
-    if operation == READ:
-        offset, size = struct.unpack_from("<QI", body, 8)
-        return CONTENT[offset : offset + size]
-    if operation in (RELEASE, FLUSH):
-        return b""
-    return errno.ENOSYS
+    return struct.pack("<QQQQII", FILE, 0, 60, 60, 0, 0) + attributes(FILE)
+
+
+def read(_, body):
+    """Return the part of the content that the kernel asks for."""
+    offset, size = struct.unpack_from("<QI", body, 8)
+    return CONTENT[offset : offset + size]
+
+
+ANSWERS = {
+    INIT: lambda *_: INIT_REPLY.pack(*PROTOCOL, BUFFER_SIZE, 0, 0, 0, BUFFER_SIZE),
+    LOOKUP: look_up,
+    GETATTR: lambda inode, _: struct.pack("<QII", 60, 0, 0) + attributes(inode),
+    OPEN: lambda *_: struct.pack("<QII", 0, 0, 0),
+    READ: read,
+    FLUSH: lambda *_: b"",
+    RELEASE: lambda *_: b"",
+}
+"""What follows a request, from its inode and its body: bytes, or an error number."""
+
+
+def serve(device):
+    """Answer the kernel until the file system is unmounted."""
+    while True:
+        try:
+            request = os.read(device, BUFFER_SIZE + 4096)
+        except OSError:
+            return
+        _, operation, unique, inode = REQUEST.unpack_from(request)[:4]
+        if operation in UNANSWERED:
+            continue
+        found = errno.ENOSYS
+        if operation in ANSWERS:
+            found = ANSWERS[operation](inode, request[REQUEST.size :])
+        error, body = (-found, b"") if isinstance(found, int) else (0, found)
+        with suppress(OSError):
+            os.write(device, REPLY.pack(REPLY.size + len(body), error, unique) + body)
+
+
+def mount(fusermount, directory):
+    """Let `fusermount` mount, and return the descriptor by which the kernel asks."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            ended = subprocess.run(
+                [fusermount, "-o", OPTIONS, "--", directory],
+                check=False,
+                env=dict(os.environ, _FUSE_COMMFD=str(theirs.fileno())),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=TIMEOUT,
+            )
+        ours.settimeout(TIMEOUT)
+        ancillary = ours.recvmsg(1, socket.CMSG_SPACE(array.array("i").itemsize))[1]
+    said = ended.stdout.decode(errors="replace").strip()
+    if ended.returncode != 0 or not ancillary:
+        handed = "" if ancillary else " without handing over a mount"
+        raise Refused(
+            "%s ended with status %d%s\n%s" % (fusermount, ended.returncode, handed, said)
+        )
+    return array.array("i", ancillary[0][2])[0]
+
+
+def unmount(fusermount, directory):
+    """Unmount, also while the file is open; a refusal is only logged."""
+    command = [fusermount, "-u", "-z", "--", directory]
+    subprocess.run(
+        command, check=False, stdin=subprocess.DEVNULL, stdout=sys.stderr, timeout=TIMEOUT
+    )
+
+
+class Refused(Exception):
+    """The image's `fusermount` has not mounted."""
+
+
+class Trial:
+    """One mount, and the report that grows with each step."""
+
+    def __init__(self):
+        self.report = {
+            "version": FORMAT_VERSION,
+            "complete": False,
+            "available": False,
+            "mounted": False,
+            "read": False,
+            "detail": "",
+        }
+
+    def note(self, **found):
+        """Print the report with what has just been found."""
+        self.report.update(found)
+        print(json.dumps(self.report), flush=True)
+
+    def run(self):
+        """Mount, read, unmount; the report says how far it came."""
+        fusermount = shutil.which("fusermount")
+        if fusermount is None:
+            return self.note(detail="there is no fusermount on PATH (%s)" % os.environ.get("PATH"))
+        self.note(available=True)
+        # The platform's own mounts, /dbfs and /Workspace, lie here too; /tmp may be broken.
+        directory = tempfile.mkdtemp(prefix="pytest-dcs-fuse-", dir="/")
+        try:
+            device = mount(fusermount, directory)
+            self.note(mounted=True)
+            threading.Thread(target=serve, args=[device], daemon=True).start()
+            try:
+                self.read(os.path.join(directory, NAME.decode()))
+            finally:
+                unmount(fusermount, directory)
+        finally:
+            with suppress(OSError):
+                os.rmdir(directory)
+
+    def read(self, path):
+        """Read the file and compare."""
+        with open(path, "rb") as file:
+            found = file.read()
+        if found != CONTENT:
+            raise Refused("the file read %r and not %r" % (found, CONTENT))
+        self.note(read=True)
+
+
+if __name__ == "__main__":
+    trial = Trial()
+    try:
+        trial.run()
+    except (OSError, subprocess.SubprocessError, Refused) as error:
+        trial.note(detail=str(error))
+    trial.note(complete=True)

@@ -11,14 +11,6 @@ from pytest_dcs import rules
 if TYPE_CHECKING:
     from pytest_dcs.rules import Rule
 
-FAMILIES = {
-    "IMG": "Image config and manifest",
-    "SYS": "System packages, users and files",
-    "PY": "Python environment",
-    "JVM": "Java",
-    "SPK": "Spark",
-    "FUS": "FUSE and storage",
-}
 EFFECTS = {
     "blocks-start": "the cluster does not start",
     "disables-feature": "a feature is silently off",
@@ -36,7 +28,7 @@ def listing() -> str:
     """Return one line per rule, by family, with ids that --dcs-select takes."""
     lines = []
     for family, members in by_family():
-        lines.append(f"{FAMILIES.get(family, family)} ({family})")
+        lines.append(f"{rules.FAMILIES[family]} ({family})")
         lines += [f"  {each.id:<7} {each.level:<7} {each.name}" for each in members]
     return "\n".join(lines)
 
@@ -73,7 +65,7 @@ def document() -> str:
         "Made by `python -m pytest_dcs rules`; the text of each rule is its check's docstring.",
     ]
     for family, members in by_family():
-        lines += ["", f"## {family}: {FAMILIES.get(family, family)}"]
+        lines += ["", f"## {family}: {rules.FAMILIES[family]}"]
         for each in members:
             lines += ["", *section(each)]
     return "\n".join(lines) + "\n"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 HELP = (
     "Pull the official Databricks images from this registry, such as docker.io/databricksruntime, "
-    "and test each with the plugin; takes an engine, hours and about 100 GB"
+    "and test each with the plugin; needs an engine, and room for some sixty images"
 )
 
 

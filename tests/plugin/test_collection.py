@@ -22,7 +22,7 @@ def test_patterns_of_the_users_project_do_not_hide_the_checks(dcs: pytest.Pytest
 
 @pytest.mark.parametrize("mode", ["prepend", "importlib", "append"])
 def test_checks_are_collected_in_every_import_mode(dcs: pytest.Pytester, mode: str) -> None:
-    result = dcs.runpytest(GOOD, *STATIC, "--dcs-select=IMG001", f"--import-mode={mode}")
+    result = dcs.runpytest_subprocess(GOOD, *STATIC, "--dcs-select=IMG001", f"--import-mode={mode}")
     assert result.ret == pytest.ExitCode.OK
 
 

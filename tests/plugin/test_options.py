@@ -105,7 +105,8 @@ def test_without_an_image_the_plugin_shows_nothing(dcs: pytest.Pytester) -> None
     dcs.makepyfile("def test_own(): pass")
     result = dcs.runpytest()
     result.assert_outcomes(passed=1)
-    result.stdout.no_fnmatch_line("*dcs*")
+    result.stdout.no_fnmatch_line("dcs:*")
+    result.stdout.no_fnmatch_line("*Databricks*")
 
 
 def test_the_plugin_can_be_switched_off(dcs: pytest.Pytester) -> None:

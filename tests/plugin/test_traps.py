@@ -32,7 +32,7 @@ def test_host_is_the_container_when_testinfra_is_loaded_last(dcs: pytest.Pyteste
         conftest.write(FAKE_HOST)
     path = dcs.makepyfile("def test_own(host): assert host == 'the container'")
     result = dcs.runpytest_subprocess(
-        "-p", "pytest_dcs.plugin", "-p", "testinfra.plugin", GOOD, "--dcs-runtime=15.4", path
+        "-p", "dcs", "-p", "testinfra", GOOD, "--dcs-runtime=15.4", path
     )
     result.assert_outcomes(passed=1)
 
@@ -100,9 +100,9 @@ def test_all_tests_of_one_image_go_to_one_worker(dcs: pytest.Pytester, distribut
     result = dcs.runpytest_subprocess(*images, *STATIC, "-n", "2", "--dist", distribution, "-v")
     workers: dict[str, set[str]] = {}
     for line in result.outlines:
-        worker, _, rest = line.partition(" ")
-        if worker.startswith("[gw") and "dcs/image::" in rest:
-            workers.setdefault(rest.partition("[")[2].partition("]")[0], set()).add(worker)
+        worker, _, check = line.partition("dcs/image::")
+        if worker.startswith("[gw") and check:
+            workers.setdefault(check.partition("[")[2], set()).add(worker.partition(" ")[0])
     assert len(workers) == 3
     assert all(len(each) == 1 for each in workers.values())
 

@@ -216,6 +216,23 @@ def test_a_guess_passes_over_runtimes_whose_support_has_ended(
     assert catalogue.guess("3.10", 8, today=datetime.date(2030, 1, 1)) is None
 
 
+def test_a_guess_passes_over_runtimes_without_long_term_support(user_file: Path) -> None:
+    user_file.write_text(
+        """
+        [runtime."20.1"]
+        name = "20.1"
+        pyspark = "4.2.1"
+        python = "3.12"
+        java = 21
+        end_of_support = 2027-06-01
+        """
+    )
+    guess = runtimes.load(user_file).guess("3.12", 21, today=TODAY)
+
+    assert guess is not None
+    assert guess.version == "18"
+
+
 def test_a_file_of_the_users_adds_a_runtime(user_file: Path) -> None:
     user_file.write_text(
         """
@@ -245,6 +262,14 @@ def test_a_file_of_the_users_overrides_single_fields(user_file: Path) -> None:
     assert (changed.java, changed.java_selectable) == (17, (8,))
     assert (changed.python, changed.pins) == (shipped.python, shipped.pins)
     assert shipped.java == 8
+
+
+def test_an_added_runtime_has_its_place_among_the_others(user_file: Path) -> None:
+    user_file.write_text('[runtime."16.3"]\nname = "16.3"\npyspark = "3.5.9"\n')
+
+    known = list(runtimes.load(user_file).runtimes)
+
+    assert known[known.index("16.1") :][:3] == ["16.1", "16.3", "16.4"]
 
 
 def test_a_file_that_is_not_there_adds_nothing(user_file: Path) -> None:

@@ -41,7 +41,7 @@ def run(chosen: argparse.Namespace) -> str:
 
     engine = DockerEngine()
     try:
-        removed = engine.sweep(cache=chosen.cache)
+        removed = engine.sweep(kept=True, cache=chosen.cache)
     finally:
         engine.close()
     return "\n".join(f"removed {name}" for name in removed) or "nothing to remove"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dcs import rules
+from pytest_dcs import rules, spark
 from pytest_dcs.fixtures import NEEDS_IMAGE
-from pytest_dcs.items import entry_of, rule_of
+from pytest_dcs.items import entry_of, rule_of, wants_spark
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -38,10 +38,18 @@ class BuiltinChecks(pytest.Module):
 class Collector:
     """Adds the built-in checks to the session and gives every test its image."""
 
-    def __init__(self, settings: Settings, plan: Plan, *, builtin: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        *,
+        builtin: bool,
+        terminal: pytest.TerminalReporter | None = None,
+    ) -> None:
         self.settings = settings
         self.plan = plan
         self.builtin = builtin
+        self.terminal = terminal
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -87,12 +95,33 @@ class Collector:
             key=lambda item: self._position(item, order),
         )
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Have the Sparks before anything is launched: without one the run cannot be set up.
+
+        Workers of xdist fetch on their own, one at a time, when they launch an image.
+        """
+        config = session.config
+        if config.option.collectonly or hasattr(config, "workerinput"):
+            return
+        wanted = {
+            entry.runtime.pyspark
+            for entry in self.plan.entries
+            if wants_spark(session.items, entry)
+        }
+        for version in sorted(wanted):
+            spark.provision(version, self.settings.cache_directory, self._say)
+
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config, log: Any) -> object:
         """Send all tests of one image to one worker, so that it is launched once."""
         if config.getoption("dist") not in SHARED_DISTRIBUTIONS:
             return None
         return schedule_by_entry(config, log, [entry.id for entry in self.plan.entries])
+
+    def _say(self, line: str) -> None:
+        if self.terminal is not None:
+            self.terminal.write_line(f"dcs: {line}")
 
     def _is_selected(self, item: pytest.Item) -> bool:
         rule = rule_of(item)
@@ -147,7 +176,7 @@ def schedule_by_entry(config: pytest.Config, log: Any, ids: Sequence[str]) -> ob
 
     longest_first = sorted(ids, key=len, reverse=True)
 
-    class EntryScheduling(LoadScopeScheduling):
+    class EntryScheduling(LoadScopeScheduling):  # type: ignore[misc]
         """One unit of work per image and runtime."""
 
         def _split_scope(self, nodeid: str) -> str:

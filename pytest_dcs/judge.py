@@ -13,6 +13,7 @@ from pytest_dcs.report.findings import BROKEN, Finding, Outcome
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from pytest_dcs.launch import Launch
     from pytest_dcs.options import Settings
     from pytest_dcs.plan import Entry
     from pytest_dcs.rules import Rule
@@ -75,6 +76,9 @@ class Judge:
             report.sections.append((str(rule), guidance(rule)))
             if item.config.getoption("tbstyle") == "auto":
                 report.longrepr = call.excinfo.getrepr(style="value")
+        if isinstance(error, (rules.NotApplicable, rules.Blocked)) and call.excinfo is not None:
+            path, line = call.excinfo.traceback[-1].path, call.excinfo.traceback[-1].lineno
+            report.longrepr = (str(path), line + 1, f"Skipped: {error}")
         if finding.outcome == "advice":
             report.outcome, report.longrepr = "passed", None
         return report
@@ -126,8 +130,8 @@ class Judge:
         waiver = self._waiver_of(item)
         ending = waiver if waiver is not None and waivers.is_ending(waiver) else None
         cause = error.__cause__ if isinstance(error, pytest.xfail.Exception) else error
-        launch = getattr(item, "funcargs", {}).get("dcs_launch")
-        kept = launch is not None and not launch.failure and self.settings.keep.value
+        launch: Launch | None = getattr(item, "funcargs", {}).get("dcs_launch")
+        kept = launch if launch is not None and not launch.failure else None
         return Finding(
             entry=entry.id,
             rule=rule.id,
@@ -137,7 +141,7 @@ class Judge:
             items=cause.items if isinstance(cause, rules.RuleBroken) else (),
             stale_waiver=waiver.text if waiver is not None and outcome == "pass" else "",
             ending_waiver=ending.text if ending is not None and outcome != "pass" else "",
-            container=launch.container.name if kept else "",
+            container=kept.container.name if kept and self.settings.keep.value else "",
         )
 
     def _outcome(self, rule: Rule, error: BaseException | None) -> Outcome:

@@ -83,7 +83,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     paths_given = config.args_source is pytest.Config.ArgsSource.ARGS
     if not paths_given:
         config.args = list(settings.tests.value)
-    config.pluginmanager.register(Collector(settings, made, builtin=not paths_given), "dcs-collect")
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    config.pluginmanager.register(
+        Collector(settings, made, builtin=not paths_given, terminal=terminal), "dcs-collect"
+    )
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -84,7 +84,7 @@ class DockerEngine:
         with asking("tell its platform"):
             version = self._api.version()
         self.emulated = (version.get("Os"), version.get("Arch")) != CLUSTER_PLATFORM
-        self._sweep()
+        self.sweep()
 
     def resolve(self, reference: str, pull: PullPolicy) -> Image:
         """Return the image, pulled where the policy says so.
@@ -147,6 +147,31 @@ class DockerEngine:
                 self._reaper.wait(REAPER_TIMEOUT)
             self._reaper = None
         self._api.close()
+
+    def sweep(self, *, kept: bool = False, cache: bool = False) -> list[str]:
+        """Remove what earlier runs left and nobody can be using any more; return the names.
+
+        `kept` takes containers that were to stay, `cache` the volumes with Sparks as well.
+        """
+        with asking("list what runs have left"):
+            filters = {"label": LABEL_RUN}
+            containers = self._api.containers(all=True, filters=filters)
+            networks = self._api.networks(filters=filters)
+            volumes = self._api.volumes(filters={"label": LABEL_CACHE})["Volumes"] or []
+        removed = []
+        for container in containers:
+            if _is_left(container["Labels"], kept=kept):
+                remove(self._api, container["Id"], network=False)
+                removed.append(container["Names"][0].lstrip("/"))
+        for network in networks:
+            if _is_left(network["Labels"], kept=kept):
+                remove_network(self._api, network["Id"])
+                removed.append(network["Name"])
+        for volume in volumes if cache else []:
+            with asking(f"remove the volume {volume['Name']}"):
+                self._api.remove_volume(volume["Name"])
+            removed.append(volume["Name"])
+        return removed
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
         with asking(f"describe the image {name}"):
@@ -302,20 +327,6 @@ class DockerEngine:
         self._reaper.stdin.write(json.dumps(order).encode() + b"\n")
         self._reaper.stdin.flush()
 
-    def _sweep(self) -> None:
-        """Remove what earlier runs left and nobody can be using any more."""
-        now = time.time()
-        with asking("list its containers"):
-            filters = {"label": LABEL_EXPIRES}
-            containers = self._api.containers(all=True, filters=filters)
-            networks = self._api.networks(filters=filters)
-        for container in containers:
-            if _has_expired(container["Labels"], now):
-                remove(self._api, container["Id"], network=False)
-        for network in networks:
-            if _has_expired(network["Labels"], now):
-                remove_network(self._api, network["Id"])
-
 
 def _connect(chosen: Endpoint) -> docker.APIClient:
     address, files = chosen.address, chosen.tls
@@ -332,9 +343,11 @@ def _connect(chosen: Endpoint) -> docker.APIClient:
         raise errors.NoEngine(address, root_cause(error)) from error
 
 
-def _has_expired(labels: Mapping[str, str], now: float) -> bool:
+def _is_left(labels: Mapping[str, str], *, kept: bool) -> bool:
+    if LABEL_KEEP in labels:
+        return kept
     expires = labels.get(LABEL_EXPIRES, "")
-    return expires.isdigit() and int(expires) < now
+    return expires.isdigit() and int(expires) < time.time()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import operator
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -180,6 +181,8 @@ class Job:
         except (Exception, SystemExit) as error:
             stage["outcome"] = "failed"
             stage["detail"] = describe(error)
+            if function is start:
+                ask_java()
         else:
             stage["outcome"] = "passed"
         stage["seconds"] = round(time.time() - started, 3)
@@ -211,6 +214,26 @@ def describe(error):
         causes = [line for line in lines if line.startswith("Caused by: ")]
         lines = ["%s: %s" % (type(error).__name__, " ".join(lines[:2])), *causes[-1:]]
     return "\n".join(lines)[:DETAIL_LIMIT]
+
+
+def ask_java():
+    """Log what the JDK alone answers, which tells a broken JDK from a Spark that does not start."""
+    home = os.environ.get("JAVA_HOME")
+    java = os.path.join(home, "bin", "java") if home else "java"
+    try:
+        asked = subprocess.run(
+            [java, "-version"],
+            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        answer = str(error)
+    else:
+        lines = asked.stdout.decode(errors="replace").splitlines()
+        answer = "exit %d, %s" % (asked.returncode, lines[0] if lines else "no output")
+    print("%s -version: %s" % (java, answer), file=sys.stderr)
 
 
 def is_java_frame(line):

@@ -44,6 +44,17 @@ run_sql() {
     echo "pytest-dcs exit $?"
 }
 
+# Says what the JDK alone answers, which tells a broken JDK from a Spark that does not start.
+ask_java() {
+    java=java
+    [ -n "$JAVA_HOME" ] && java=$JAVA_HOME/bin/java
+    answer=$("$java" -version 2>&1)
+    status=$?
+    first_line=${answer%%"
+"*}
+    echo "$java -version: exit $status, ${first_line:-no output}"
+}
+
 report
 beginning=$(now)
 run_sql | {
@@ -69,4 +80,6 @@ run_sql | {
     complete=true
     report
     echo "spark-submit: ${exit_line#pytest-dcs }" >&2
+    [ "$start" = failed ] && ask_java >&2
+    :
 }

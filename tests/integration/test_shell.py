@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from conftest import DockerCommand
     from pytest_dcs.engines.docker import DockerEngine
     from pytest_dcs.engines.docker_container import DockerContainer
+
+    from .conftest import DockerCommand
 
 pytestmark = pytest.mark.docker
 
@@ -333,7 +334,9 @@ def test_a_shell_that_does_not_answer_is_said_once(
         "echo no shell today; exit 9\n"
     )
     (tmp_path / "sh").chmod(0o755)
-    (tmp_path / "Dockerfile").write_text(f"FROM {busybox_image}\nCOPY sh /bin/sh\n")
+    (tmp_path / "Dockerfile").write_text(
+        f'FROM {busybox_image}\nRUN ["/bin/busybox", "rm", "/bin/sh"]\nCOPY sh /bin/sh\n'
+    )
     name = "pytest-dcs-test/no-shell:1"
     docker_command("build", "--tag", name, str(tmp_path))
     try:

@@ -1,0 +1,1 @@
+"""What needs no engine and runs in seconds."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_dcs.engines import Container, Engine
-    from pytest_dcs.image import Image
+    from pytest_dcs.image import Image, ImageConfig
     from pytest_dcs.runtimes import Runtime
 
 logger = logging.getLogger(__name__)
@@ -185,15 +185,25 @@ class Launch:
         return self.shell.run(f"[ -e {path} ] || [ -L {path} ]").returncode == 0
 
     def _start_spark(self) -> None:
-        request = self.request
-        configured = request.image.config.environment.get("PYSPARK_PYTHON", DEFAULT_PYTHON)
+        has_python = "python" in self.request.features
         self._smoke = spark.start_smoke(
             self.container,
-            python=configured if "python" in request.features else None,
+            python=python_of(self.request.image.config) if has_python else None,
             environment={},
-            java_options=request.java_options,
+            java_options=self.request.java_options,
         )
         self.shell.protect(self._smoke.pid)
+
+
+def python_of(config: ImageConfig) -> str:
+    """Return the interpreter that Spark and notebooks would take.
+
+    Up to runtime 8.x it may be that of a conda environment.
+    https://github.com/databricks/containers/tree/release-9.1-LTS/ubuntu/python-conda
+    """
+    conda = config.environment.get("DATABRICKS_ROOT_CONDA_ENV")
+    default = f"/databricks/conda/envs/{conda}/bin/python" if conda else DEFAULT_PYTHON
+    return config.environment.get("PYSPARK_PYTHON", default)
 
 
 def platform_environment(request: LaunchRequest) -> Mapping[str, str]:

@@ -120,7 +120,8 @@ class Probe:
         container.put_archive("/", _archive(source))
         command = ["/bin/sh", "-c", ANNOUNCE, "sh", *argv, f"{DIRECTORY}/{source}"]
         process = container.start(command, environment=environment)
-        process.write(b"\n")
+        with suppress(BrokenPipeError):
+            process.write(b"\n")
         probe = cls(container, process, source)
         probe._reader.start()
         if not probe._announced.wait(START_TIMEOUT) or not probe.pid:
@@ -198,8 +199,6 @@ class Probe:
         return None
 
     def _raise_fault(self) -> None:
-        if isinstance(self._fault, ContainerEnded):
-            self._fail("lost its container")
         if self._fault is not None:
             raise self._fault
 

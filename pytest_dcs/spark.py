@@ -24,8 +24,14 @@ DETAIL_LIMIT = 2000
 LOG_LINES = 6
 """How many lines of the driver's log are added to the first failed stage."""
 
-NOISE = re.compile(r"\s+at \S+\(|\s+\.\.\. \d+ |Setting default log level|To adjust logging level")
-"""Lines of a driver's log that name no cause: stack frames and greetings."""
+NOISE = re.compile(
+    r"\s+at \S+\(|\s+\.\.\. \d+ |Setting default log level|To adjust logging level"
+    r"|  File \"<frozen importlib"
+)
+"""Lines of a driver's log that name no cause: stack frames, greetings and the import system."""
+
+CRASH = "Fatal Python error: "
+"""How Python begins the stack of a crash, the innermost frame first."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,20 @@ def _smoke(data: Mapping[str, Any], log: str, ending: str) -> Smoke:
 def _stage(entry: Mapping[str, Any], log: str, ending: str) -> Stage:
     """Return one stage; where Python cannot have seen the cause, the driver's log tells it."""
     stage = Stage(**entry)
+    if stage.outcome == "not-run" and not stage.detail:
+        return replace(stage, detail=ending)
     interrupted = entry["outcome"] == "running"
     if interrupted:
         stage = replace(stage, outcome="failed", detail=ending)
     if stage.outcome == "failed" and (interrupted or stage.name == "start" or not stage.detail):
-        lines = [line for line in log.splitlines() if line.strip() and not NOISE.match(line)]
-        told = "\n".join([stage.detail, *lines[-LOG_LINES:]]).strip()
+        told = "\n".join([stage.detail, *_telling_lines(log)]).strip()
         stage = replace(stage, detail=told[:DETAIL_LIMIT])
     return stage
+
+
+def _telling_lines(log: str) -> list[str]:
+    """Return the lines of the driver's log that most likely tell a cause."""
+    before, crash, stack = log.rpartition(CRASH)
+    lines = (crash + stack if crash else before + stack).splitlines()
+    lines = [line for line in lines if line.strip() and not NOISE.match(line)]
+    return lines[:LOG_LINES] if crash else lines[-LOG_LINES:]

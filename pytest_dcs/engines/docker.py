@@ -328,6 +328,17 @@ class DockerEngine:
         self._reaper.stdin.flush()
 
 
+class _Client(docker.APIClient):
+    """The SDK's client, which trusts the authority that the user gave for the engine."""
+
+    def merge_environment_settings(
+        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        """Keep REQUESTS_CA_BUNDLE from replacing it: https://github.com/psf/requests/issues/3829."""
+        own = self.verify if verify is None else verify
+        return super().merge_environment_settings(url, proxies, stream, own, cert)
+
+
 def _connect(chosen: Endpoint) -> docker.APIClient:
     address, files = chosen.address, chosen.tls
     try:
@@ -336,7 +347,7 @@ def _connect(chosen: Endpoint) -> docker.APIClient:
             ca_cert=files.authority,
             verify=files.verify,
         )
-        return docker.APIClient(address, version="auto", timeout=TIMEOUT, tls=tls or False)
+        return _Client(address, version="auto", timeout=TIMEOUT, tls=tls or False)
     except (DockerException, OSError, ValueError) as error:
         if any(isinstance(cause, PermissionError) for cause in causes(error)):
             raise errors.EngineDenied(address) from error

@@ -7,6 +7,7 @@ last one counts, also when the JVM or this process dies in a stage. Logs go to s
 The job is the reference of benchmarks: a change of what it does makes older times incomparable.
 """
 
+import faulthandler
 import glob
 import json
 import operator
@@ -79,7 +80,9 @@ def python_udf(job):
 
     words = ["Spark", "gr\u00fc\u00dfe", "\u65e5\u672c\u8a9e", ""]
     reverse = udf(lambda text: text[::-1], "string")
-    frame = job.spark.createDataFrame([(word,) for word in words], "word string")
+    # Not `createDataFrame`, which imports pandas: that is tried after all that needs none.
+    values = ", ".join("('%s')" % word for word in words)
+    frame = job.spark.sql("SELECT word FROM VALUES %s AS words(word)" % values)
     found = [row["reversed"] for row in frame.select(reverse("word").alias("reversed")).collect()]
     expect(found, [word[::-1] for word in words])
 
@@ -89,6 +92,25 @@ def rdd(job):
     numbers = job.spark.sparkContext.parallelize(range(100), 4)
     found = dict(numbers.map(lambda n: (n % 3, n)).reduceByKey(operator.add).collect())
     expect(found, {key: sum(range(key, 100, 3)) for key in range(3)})
+
+
+def parquet(job):
+    """Write and read compressed files, by native libraries that the JVM unpacks."""
+    directory = tempfile.mkdtemp(prefix="pytest-dcs-", dir=local_directory())
+    try:
+        path = "file://" + directory + "/numbers"
+        numbers = job.spark.range(0, 1000, 1, 2).selectExpr("id", "concat('row ', id) AS name")
+        numbers.write.parquet(path)
+        row = job.spark.read.parquet(path).selectExpr("sum(id)", "max(length(name))").first()
+        expect(tuple(row), (sum(range(1000)), len("row 999")))
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def local_directory():
+    """Return the disk that the platform gives to Spark, None for the system's temporary folder."""
+    first = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
+    return first if os.path.isdir(first) else None
 
 
 def pandas_udf(job):
@@ -114,35 +136,17 @@ def to_pandas(job):
     expect({name: found[name].tolist() for name in found}, {k: list(v) for k, v in columns})
 
 
-def parquet(job):
-    """Write and read compressed files, by native libraries that the JVM unpacks."""
-    directory = tempfile.mkdtemp(prefix="pytest-dcs-", dir=local_directory())
-    try:
-        path = "file://" + directory + "/numbers"
-        numbers = job.spark.range(0, 1000, 1, 2).selectExpr("id", "concat('row ', id) AS name")
-        numbers.write.parquet(path)
-        row = job.spark.read.parquet(path).selectExpr("sum(id)", "max(length(name))").first()
-        expect(tuple(row), (sum(range(1000)), len("row 999")))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def local_directory():
-    """Return the disk that the platform gives to Spark, None for the system's temporary folder."""
-    first = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
-    return first if os.path.isdir(first) else None
-
-
 STAGES = [
     ("start", start),
     ("sql", sql),
     ("shuffle", shuffle),
     ("python-udf", python_udf),
     ("rdd", rdd),
+    ("parquet", parquet),
     ("pandas-udf", pandas_udf),
     ("to-pandas", to_pandas),
-    ("parquet", parquet),
 ]
+"""In this order, as a library that crashes takes all later stages with it."""
 
 
 def expect(found, needed):
@@ -249,6 +253,7 @@ def take_stdout():
 
 
 if __name__ == "__main__":
+    faulthandler.enable(all_threads=False)
     job = Job(take_stdout())
     job.run()
     if job.spark is not None and job.is_alive():

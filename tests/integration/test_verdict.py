@@ -206,14 +206,13 @@ def test_no_permission_on_the_socket_is_a_setup_error(
 
 
 AS_NOBODY = """
-import os, sys
-import pytest, docker, pytest_dcs.plugin, pytest_dcs.plan, pytest_dcs.engines.docker
-from pytest_dcs import rules
-rules.catalogue()
+import os, sys, pytest
+arguments = ["-p", "no:cacheprovider", "--dcs-image=acme/ml:1", "--dcs-runtime=15.4"]
+os.environ["DOCKER_HOST"] = "unix:///nonexistent.sock"
+pytest.main(arguments)  # loads all modules while this process may still read them
 os.setgid(65534); os.setuid(65534)
 os.environ["DOCKER_HOST"] = sys.argv[1]
-os.environ["HOME"] = "/nonexistent"
-sys.exit(pytest.main(["-p", "no:cacheprovider", "--dcs-image=acme/ml:1", "--dcs-runtime=15.4"]))
+sys.exit(pytest.main(arguments))
 """
 
 
@@ -252,7 +251,7 @@ def test_a_kept_container_can_be_entered_and_swept(
     result = dcs.runpytest_subprocess(
         f"--dcs-image={minimal_image}", *SHORT, "--dcs-select=SYS001", "--dcs-keep"
     )
-    line = next(line for line in result.outlines if "kept" in line)
+    line = next(line for line in result.outlines if "docker exec -it" in line)
     name = line.partition("docker exec -it ")[2].split()[0]
     assert docker_command("exec", name, "echo", "inside") == "inside"
     swept = subprocess.run(

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from fake_host import EMPTY_FILE, MISSING, FakeHost, Result, an_image, finding_of
 
 from pytest_dcs.checks import fuse
 from pytest_dcs.fuse import FuseMount
+
+from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, an_image, finding_of
 
 TOOLS = {
     "fusermount -V": Result("fusermount version: 2.9.9\n"),

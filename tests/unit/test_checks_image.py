@@ -4,11 +4,12 @@ import datetime
 from dataclasses import replace
 
 import pytest
-from fake_host import an_image, finding_of
 
 from pytest_dcs.checks import image
 from pytest_dcs.rules import NotApplicable, RuleBroken
 from pytest_dcs.runtimes import load
+
+from .fake_host import an_image, finding_of
 
 
 def test_an_arm64_image_is_found() -> None:

@@ -3,12 +3,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from fake_host import EMPTY_FILE, MISSING, FakeHost, Result, an_image, finding_of
 
 from pytest_dcs.checks import jvm
 from pytest_dcs.inventory import Inventory, Java
 from pytest_dcs.rules import NotApplicable
 from pytest_dcs.runtimes import load
+
+from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, an_image, finding_of
 
 JAVA_8 = Java("/usr/lib/jvm/zulu8-ca-amd64/jre", 8, "1.8.0_412", "UTF-8")
 JAVA_17 = Java("/usr/lib/jvm/java-17-openjdk-amd64", 17, "17.0.15", "UTF-8")

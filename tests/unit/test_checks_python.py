@@ -6,12 +6,13 @@ import sys
 from dataclasses import replace
 
 import pytest
-from fake_host import EMPTY_FILE, MISSING, FakeHost, Result, finding_of
 
 from pytest_dcs.checks import imports, python
 from pytest_dcs.inventory import Inventory, Python
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
 from pytest_dcs.runtimes import load
+
+from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, finding_of
 
 PYTHON = Python("/databricks/python3/bin/python", "3.11.2", "final", "/databricks/python3")
 PIP = "pip 23.2.1 from {}/pip (python 3.11)\n"

@@ -4,10 +4,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fake_host import finding_of
 
 from pytest_dcs.rules import Blocked, Rule, catalogue
 from pytest_dcs.spark import Smoke, Stage
+
+from .fake_host import finding_of
 
 if TYPE_CHECKING:
     from pytest_dcs.spark import Outcome

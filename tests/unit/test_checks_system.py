@@ -3,11 +3,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from fake_host import EMPTY_FILE, MISSING, FakeHost, Result, finding_of
 
 from pytest_dcs.checks import files, system
 from pytest_dcs.inventory import Inventory, OsRelease, User
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
+
+from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, finding_of
 
 ADDRESSES = """\
 1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever

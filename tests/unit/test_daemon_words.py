@@ -55,14 +55,18 @@ def test_faults_of_the_engine(detail: str) -> None:
     [
         ("manifest for acme/ml:2 not found: manifest unknown", errors.ImageNotFound),
         (
-            "pull access denied for acme/ml, repository does not exist or may require "
-            "'docker login': denied: requested access to the resource is denied",
+            (
+                "pull access denied for acme/ml, repository does not exist or may require "
+                "'docker login': denied: requested access to the resource is denied"
+            ),
             errors.ImageNotFound,
         ),
         ("no matching manifest for linux/amd64 in the manifest list", errors.WrongArchitecture),
         (
-            "image with reference acme/ml was found but does not match the specified platform: "
-            "wanted linux/amd64, actual: linux/arm64",
+            (
+                "image with reference acme/ml was found but does not match the specified platform: "
+                "wanted linux/amd64, actual: linux/arm64"
+            ),
             errors.WrongArchitecture,
         ),
         ("toomanyrequests: You have reached your pull rate limit.", errors.PullFailed),

@@ -5,12 +5,13 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
-from fake_host import Result
 
 from pytest_dcs import errors, rules
 from pytest_dcs.rules import Item, Rule, RuleBroken, answer, catalogue
 from pytest_dcs.runtimes import load
 from pytest_dcs.toml_files import read_toml
+
+from .fake_host import Result
 
 BROKEN_IMAGES = read_toml(Path(__file__).parents[2] / "sample_images" / "broken.toml")["image"]
 

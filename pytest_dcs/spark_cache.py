@@ -233,7 +233,8 @@ File = tuple[str, int, IO[bytes]]
 
 
 def _sdist_files(sdist: Path) -> Iterator[File]:
-    with tarfile.open(sdist, "r|gz") as tar:
+    # tarfile's own mode for streams, "r|gz", takes a file that was cut off for a whole one.
+    with gzip.open(sdist) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as tar:
         for member in tar:
             place = _place(member.name.partition("/")[2], SDIST_LAYOUT)
             content = tar.extractfile(member) if place and member.isfile() else None

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import time
 import uuid
+import warnings
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
@@ -61,7 +62,8 @@ LIFETIME = 24 * 3600
 """Seconds after which a later run may remove what a run has left behind."""
 TIMEOUT = 120
 """Seconds that the engine may take for one answer, pulls excepted."""
-REAPER_TIMEOUT = 20.0
+REAPER_TIMEOUT = 5.0
+"""Seconds that a normal end waits for the reaper, which goes on by itself after them."""
 
 LIFELINE = ("/bin/sh", "-c", f"echo {Lifeline.READY}; while read -r _; do :; done")
 """The main process: it ends with its stdin, which this process holds open."""
@@ -184,13 +186,17 @@ class DockerEngine:
     def _pull(self, reference: str, parsed: Reference) -> None:
         logger.info("pulling %s", reference)
         try:
-            for line in self._api.pull(
-                parsed.repository,
-                tag=parsed.digest or parsed.tag,
-                platform="/".join(CLUSTER_PLATFORM),
-                stream=True,
-                decode=True,
-            ):
+            with warnings.catch_warnings():
+                # A credential helper that is not installed is an error too, which says the same.
+                warnings.filterwarnings("ignore", "docker-credential-", UserWarning)
+                progress = self._api.pull(
+                    parsed.repository,
+                    tag=parsed.digest or parsed.tag,
+                    platform="/".join(CLUSTER_PLATFORM),
+                    stream=True,
+                    decode=True,
+                )
+            for line in progress:
                 if "error" in line:
                     raise words.pull_error(reference, line["error"])
         except APIError as error:

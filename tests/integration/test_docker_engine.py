@@ -12,7 +12,6 @@ import subprocess
 import tarfile
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ import pytest
 
 from pytest_dcs import errors
 from pytest_dcs.engines import ContainerEnded, ContainerSpec, LaunchFailed
+from pytest_dcs.engines import docker as docker_engine
 from pytest_dcs.engines.docker import DockerEngine
 from pytest_dcs.shell import Shell
 
@@ -42,9 +42,7 @@ SPEC = ContainerSpec(run_id="test-engine")
 def failing_connections() -> Iterator[None]:
     """Collect the sockets that the SDK forgets to close when it cannot connect."""
     yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+    gc.collect()
 
 
 @pytest.fixture
@@ -101,6 +99,7 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 @pytest.mark.usefixtures("failing_connections")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 class TestConnection:
     @pytest.mark.parametrize(
         ("address", "detail"),
@@ -179,6 +178,7 @@ class TestConnection:
         if encrypted:
             monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
             monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+            monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/bundle.pem")
         engine = DockerEngine()
         container = engine.launch(engine.resolve(minimal_image, "never"), SPEC)
         shell = Shell(container, timeout=20)
@@ -209,8 +209,12 @@ class TestConnection:
         with pytest.raises(errors.EngineLost):
             container.read_file("/etc/passwd")
         shell.close()
-        monkeypatch.setattr(engine._reaper, "wait", lambda timeout: None)
+        reaper = engine._reaper
+        assert reaper is not None
+        monkeypatch.setattr(docker_engine, "REAPER_TIMEOUT", 0.1)
         engine.close()
+        reaper.kill()
+        reaper.wait()
 
 
 def make_certificates(folder: Path) -> ssl.SSLContext:

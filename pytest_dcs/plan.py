@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_dcs import errors, inventory, rules, stash, waivers
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
-from pytest_dcs.image import CLUSTER_PLATFORM, Image
+from pytest_dcs.image import CLUSTER_PLATFORM, Image, ImageConfig
 from pytest_dcs.shell import Shell
 from pytest_dcs.toml_files import Fields, read_toml
 
@@ -107,10 +107,17 @@ def from_plain(plain: list[dict[str, Any]], catalogue: Catalogue) -> Plan:
     )
 
 
-def make(settings: Settings, catalogue: Catalogue, engine: Callable[[], Engine]) -> Plan:
+def make(
+    settings: Settings,
+    catalogue: Catalogue,
+    engine: Callable[[], Engine],
+    *,
+    collect_only: bool = False,
+) -> Plan:
     """Return the plan; raises a `SetupError` for an image, runtime or profile that cannot be had.
 
-    The engine is a function, so that nothing needs one before the user's words have been checked.
+    The engine is a function, so that nothing needs one before the user's words have been checked,
+    and that a run which only collects needs none where the runtimes are declared.
     """
     wishes = list(read_wishes(settings))
     declared = {wish: declared_runtimes(wish, settings, catalogue) for wish in wishes}
@@ -119,7 +126,10 @@ def make(settings: Settings, catalogue: Catalogue, engine: Callable[[], Engine])
     for_all = waivers.load(settings.waivers_file)
     entries: list[Entry] = []
     for wish in wishes:
-        image = engine().resolve(wish.reference, settings.pull.value)
+        if collect_only and declared[wish]:
+            image = Image(wish.reference, id="not looked at", config=ImageConfig())
+        else:
+            image = engine().resolve(wish.reference, settings.pull.value)
         if not only_static_rules(settings):
             refuse_other_platforms(image)
         template = Entry(

@@ -76,7 +76,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     sent = getattr(config, "workerinput", {}).get(WORKER_INPUT)
     config.stash[stash.PLAN] = made = (
-        plan.make(settings, config.stash[stash.CATALOGUE], lambda: plan.engine_of(config))
+        plan.make(
+            settings,
+            config.stash[stash.CATALOGUE],
+            lambda: plan.engine_of(config),
+            collect_only=config.option.collectonly,
+        )
         if sent is None
         else plan.from_plain(sent, config.stash[stash.CATALOGUE])
     )

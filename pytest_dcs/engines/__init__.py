@@ -99,6 +99,9 @@ class ContainerEnded(Exception):
 class Engine(Protocol):
     """What starts containers."""
 
+    emulated: bool
+    """Its machine is not linux/amd64, so all takes several times as long."""
+
     def resolve(self, reference: str, pull: PullPolicy) -> Image:
         """Return the image, pulled where the policy says so.
 

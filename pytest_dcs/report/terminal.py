@@ -35,6 +35,10 @@ COUNTED: dict[Outcome, tuple[str, str]] = {
 }
 """What the summary counts, in its order: one and many."""
 
+EMULATED = (
+    "this engine's machine is not linux/amd64: it emulates what clusters run, so everything takes "
+    "longer and is given the time"
+)
 IN_HEADER = ("image", "runtime", "profile")
 
 
@@ -60,7 +64,11 @@ class Summary:
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say which image and runtime will be judged, with the digest."""
         plan = self.config.stash.get(stash.PLAN, None)
-        return [f"dcs: {entry.title}" for entry in plan.entries] if plan else []
+        lines = [f"dcs: {entry.title}" for entry in plan.entries] if plan else []
+        engine = self.config.stash.get(stash.ENGINE, None)
+        if engine is not None and engine.emulated:
+            lines.append(f"dcs: {EMULATED}")
+        return lines
 
     def pytest_report_teststatus(
         self, report: pytest.CollectReport | pytest.TestReport

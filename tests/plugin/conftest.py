@@ -34,6 +34,8 @@ CONFIGS = {
 class ImagesOnly:
     """Has images, and can start none of them."""
 
+    emulated = False
+
     def resolve(self, reference, pull):
         if reference not in CONFIGS:
             raise errors.ImageNotFound(reference, "no such image")

@@ -57,6 +57,8 @@ def test_a_failing_own_test_makes_the_image_not_releasable(dcs: pytest.Pytester)
 
 
 def test_collect_only_starts_nothing_and_gives_no_verdict(dcs: pytest.Pytester) -> None:
+    with (dcs.path / "conftest.py").open("a") as conftest:
+        conftest.write("\n\nImagesOnly.resolve = None\n")
     result = dcs.runpytest(GOOD, "--dcs-runtime=15.4", "--collect-only", "-q")
     assert result.ret == pytest.ExitCode.OK
     result.stdout.fnmatch_lines(["dcs/system::test_*?good:1-15.4?"])

@@ -89,6 +89,12 @@ def test_help_shows_the_section_of_the_plugin(dcs: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["Databricks Container Services:", "*--dcs-image=IMAGE*"])
 
 
+def test_emulation_is_noted(dcs: pytest.Pytester) -> None:
+    with (dcs.path / "conftest.py").open("a") as conftest:
+        conftest.write("\n\nImagesOnly.emulated = True\n")
+    dcs.runpytest(GOOD, *STATIC).stdout.fnmatch_lines(["dcs: *not linux/amd64*"])
+
+
 def test_list_shows_every_rule_without_an_engine(dcs: pytest.Pytester) -> None:
     result = dcs.runpytest("--dcs-list")
     assert result.ret == pytest.ExitCode.OK

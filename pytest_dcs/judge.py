@@ -13,6 +13,8 @@ from pytest_dcs.report.findings import BROKEN, Finding, Outcome
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from _pytest._code.code import TerminalRepr  # what a report may carry has no public name
+
     from pytest_dcs.launch import Launch
     from pytest_dcs.options import Settings
     from pytest_dcs.plan import Entry
@@ -75,7 +77,7 @@ class Judge:
         if isinstance(error, AssertionError) and call.excinfo is not None:
             report.sections.append((str(rule), guidance(rule)))
             if item.config.getoption("tbstyle") == "auto":
-                report.longrepr = call.excinfo.getrepr(style="value")
+                report.longrepr = finding_only(call.excinfo)
         if isinstance(error, (rules.NotApplicable, rules.Blocked)) and call.excinfo is not None:
             path, line = call.excinfo.traceback[-1].path, call.excinfo.traceback[-1].lineno
             report.longrepr = (str(path), line + 1, f"Skipped: {error}")
@@ -157,6 +159,14 @@ class Judge:
             return "error"
         lenient = rule.level == "advice" and not self.settings.strict.value
         return "advice" if lenient and isinstance(error, AssertionError) else "fail"
+
+
+def finding_only(failure: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
+    """Return a failure as the author of a Dockerfile reads it: no Python, no exception's name."""
+    shown = failure.getrepr(style="value")
+    if shown.reprcrash is not None:
+        shown.reprcrash.message = str(failure.value)
+    return shown
 
 
 def properties(finding: Finding, entry: Entry) -> list[tuple[str, object]]:

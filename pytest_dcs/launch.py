@@ -121,7 +121,8 @@ class Launch:
             self._lay_out_node()
             if self.request.with_spark:
                 self._start_spark()
-        except LaunchFailed as error:
+        except (LaunchFailed, AssertionError) as error:
+            # An AssertionError is a shell or a probe that the image could not run.
             self.end()
             self.failure = str(error)
         except BaseException:

@@ -25,6 +25,7 @@ OPENING_TIMEOUT = 30.0
 """Seconds until a new shell has answered."""
 KILL_TIMEOUT = 10.0
 """Seconds until a killed command has ended, and until the killer has."""
+KILL_PAUSE = 0.05
 SHOWN_OUTPUT = 2000
 SHOWN_COMMAND = 300
 
@@ -153,28 +154,30 @@ class Shell:
             self._drop_session()
 
     def _kill(self, session: _Session, *, shell_too: bool) -> None:
-        process = self.container.start(
-            [
-                "/bin/sh",
-                "-c",
-                KILL_SCRIPT,
-                "sh",
-                str(session.pid),
-                " ".join(map(str, session.pids)),
-                " ".join(map(str, self._protected)),
-                "shell" if shell_too else "",
-            ]
-        )
+        """Kill what the last command has started; what survives shows in that it does not end."""
+        arguments = [
+            str(session.pid),
+            " ".join(map(str, session.pids)),
+            " ".join(map(str, self._protected)),
+            "shell" if shell_too else "",
+        ]
         deadline = time.monotonic() + KILL_TIMEOUT
+        # A command that has taken all process ids may leave none for the killer at first.
+        while not self._kill_once(arguments, deadline) and time.monotonic() < deadline:
+            time.sleep(KILL_PAUSE)
+
+    def _kill_once(self, arguments: list[str], deadline: float) -> bool:
+        process = self.container.start(["/bin/sh", "-c", KILL_SCRIPT, "sh", *arguments])
+        output = b""
         try:
             process.write(b"")
-            while process.read(deadline - time.monotonic()) is not None:
-                pass
+            while (chunk := process.read(deadline - time.monotonic())) is not None:
+                output += chunk.data
         except (TimeoutError, BrokenPipeError):
-            # What it could not kill shows in that the command does not end.
-            pass
+            return False
         finally:
             process.close()
+        return output.startswith(b"killed")
 
     def _drop_session(self) -> None:
         if self._session is not None:

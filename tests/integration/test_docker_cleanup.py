@@ -16,7 +16,7 @@ import pytest
 from pytest_dcs.engines import ContainerSpec
 from pytest_dcs.engines.docker import DockerEngine
 
-from .forwarder import Forwarder
+from .forwarder import Forwarder, make_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,15 +128,22 @@ def test_a_whole_process_group_that_is_killed(
     wait_until_gone(docker_command, run_id)
 
 
+@pytest.mark.parametrize("encrypted", [False, True], ids=["tcp", "tls"])
 def test_a_run_over_the_network_that_is_killed(
     docker_command: DockerCommand,
     minimal_image: str,
     run_id: str,
     monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    encrypted: bool,
 ) -> None:
-    forwarder = Forwarder()
+    forwarder = Forwarder(make_certificates(tmp_path) if encrypted else None)
     with monkeypatch.context() as patch:
         patch.setenv("DOCKER_HOST", forwarder.address)
+        if encrypted:
+            patch.setenv("DOCKER_TLS_VERIFY", "1")
+            # The reaper changes its directory: a path that is not absolute must do all the same.
+            patch.setenv("DOCKER_CERT_PATH", os.path.relpath(tmp_path))
         child = start_child(run_id, minimal_image)
     with child:
         read_reaper(child)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import gc
 import io
 import os
-import shutil
 import socket
-import ssl
-import subprocess
 import tarfile
 import threading
 import time
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +21,7 @@ from pytest_dcs.engines import docker as docker_engine
 from pytest_dcs.engines.docker import DockerEngine
 from pytest_dcs.shell import Shell
 
-from .forwarder import Forwarder
+from .forwarder import Forwarder, make_certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +63,7 @@ def build(
     built: list[str] = []
 
     def make(dockerfile: str, files: dict[str, bytes]) -> str:
-        name = f"pytest-dcs-test/engine:{len(built)}"
+        name = f"pytest-dcs-test/engine:{uuid.uuid4().hex}"
         (tmp_path / "Dockerfile").write_text(dockerfile)
         for file, content in files.items():
             (tmp_path / file).write_bytes(content)
@@ -217,28 +215,6 @@ class TestConnection:
         reaper.wait()
 
 
-def make_certificates(folder: Path) -> ssl.SSLContext:
-    """Write ca.pem, cert.pem and key.pem for 127.0.0.1 and return the server's side of them."""
-    if shutil.which("openssl") is None:
-        pytest.skip("needs the command openssl")
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-            *("-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=engine"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-    )
-    shutil.copy(folder / "cert.pem", folder / "ca.pem")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(folder / "ca.pem")
-    return context
-
-
 class TestResolve:
     def test_an_image_of_the_engine(
         self, engine: DockerEngine, minimal_image: str, docker_command: DockerCommand
@@ -271,18 +247,20 @@ class TestLaunch:
         engine: DockerEngine,
         minimal_image: str,
         build: Callable[[str, dict[str, bytes]], str],
+        docker_command: DockerCommand,
     ) -> None:
         name = build(
             f"FROM {minimal_image}\nENV OWN=1 OTHER=1\nUSER nobody-here:1\nWORKDIR /usr\n"
-            'HEALTHCHECK --interval=1s CMD touch /checked\nENTRYPOINT ["/bin/false"]\n'
+            'HEALTHCHECK CMD ["/bin/false"]\nENTRYPOINT ["/bin/false"]\n'
             'CMD ["nothing"]\nVOLUME /data\n',
             {},
         )
         spec = ContainerSpec("test-engine", environment={"OTHER": "2"}, hostname="node-1")
         container = engine.launch(engine.resolve(name, "never"), spec)
-        answer = output_of(container, "id -u; pwd; hostname; echo $OWN $OTHER; ls /checked")
-        assert answer.splitlines()[:4] == ["0", "/", "node-1", "1 2"]
-        assert "No such file" in answer
+        answer = output_of(container, "id -u; pwd; hostname; echo $OWN $OTHER")
+        assert answer.splitlines() == ["0", "/", "node-1", "1 2"]
+        healthcheck = "{{json .Config.Healthcheck.Test}}"
+        assert docker_command("inspect", "--format", healthcheck, container.name) == '["NONE"]'
         assert not container.emulated
         container.end()
 
@@ -309,10 +287,10 @@ class TestLaunch:
         message: str,
     ) -> None:
         name = build(dockerfile, files)
-        spec = ContainerSpec("test-engine-not-started")
+        spec = ContainerSpec(f"test-{uuid.uuid4().hex}")
         with pytest.raises(LaunchFailed, match=message):
             engine.launch(engine.resolve(name, "never"), spec)
-        assert not leftovers(docker_command, "test-engine-not-started")
+        assert not leftovers(docker_command, spec.run_id)
 
     def test_an_image_that_is_gone_by_now(self, engine: DockerEngine, image: Image) -> None:
         gone = type(image)("gone", "sha256:" + "0" * 64, image.config)
@@ -325,6 +303,11 @@ class TestLaunch:
         internal = docker_command("network", "inspect", "--format", "{{.Internal}}", container.name)
         assert internal == "true"
         assert container.name in output_of(container, 'getent hosts "$(hostname)"')
+
+    def test_a_name_that_cannot_be_looked_up_fails_soon(self, container: DockerContainer) -> None:
+        started = time.monotonic()
+        assert output_of(container, "getent hosts no.such.host; echo $?") == "2\n"
+        assert time.monotonic() - started < 5
 
     @pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="this machine has no /dev/fuse")
     def test_fuse(self, engine: DockerEngine, image: Image, container: DockerContainer) -> None:
@@ -354,8 +337,9 @@ class TestLaunch:
 class TestVolume:
     @pytest.fixture
     def volume(self, docker_command: DockerCommand) -> Iterator[str]:
-        yield "pytest-dcs-test-volume"
-        docker_command("volume", "rm", "--force", "pytest-dcs-test-volume")
+        name = f"pytest-dcs-test-{uuid.uuid4().hex}"
+        yield name
+        docker_command("volume", "rm", "--force", name)
 
     def test_a_volume_has_the_archive_s_content_only(
         self, engine: DockerEngine, image: Image, volume: str, docker_command: DockerCommand
@@ -393,7 +377,7 @@ class TestVolume:
             contents.append(container.read_file("/v/file"))
             container.end()
         assert contents == [b"first", b"first"]
-        assert not leftovers(docker_command, "cache")
+        assert not docker_command("ps", "--all", "--quiet", "--filter", f"volume={volume}")
 
     def test_two_at_once(self, engine: DockerEngine, image: Image, volume: str) -> None:
         content = archive({"file": bytes(5_000_000)})

@@ -145,6 +145,7 @@ def pushed(
 
 def test_missing_pulls_once_always_each_time_never_not_at_all(
     registry: str,
+    docker_command: DockerCommand,
     pushed: Callable[..., str],
     configured: Callable[[dict[str, object]], DockerEngine],
 ) -> None:
@@ -164,8 +165,9 @@ def test_missing_pulls_once_always_each_time_never_not_at_all(
     assert engine.resolve(name, "always").id == second
     by_digest = engine.resolve(f"{registry}/acme/policies@{image.digest}", "missing")
     assert (by_digest.id, by_digest.digest) == (first, image.digest)
-    both = engine.resolve(f"{name}@{image.digest}", "always")
-    assert both.id == first
+    for identifier in (first, second):
+        docker_command("rmi", "--force", identifier)
+    assert engine.resolve(f"{name}@{image.digest}", "missing").id == first
 
 
 def push_beside(pushed: Callable[..., str], engine: DockerEngine, name: str) -> str:
@@ -267,7 +269,7 @@ def test_an_image_of_another_platform(
 def test_a_local_image_needs_no_registry(
     configured: Callable[[dict[str, object]], DockerEngine], docker_command: DockerCommand
 ) -> None:
-    name = "pytest-dcs-test/local:1"
+    name = f"pytest-dcs-test/local:{os.urandom(8).hex()}"
     identifier = small_image(docker_command, name)
     image: Image = configured({"credsStore": "gone"}).resolve(name, "missing")
     assert (image.id, image.digest) == (identifier, None)

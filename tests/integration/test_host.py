@@ -90,7 +90,7 @@ CHECKS: dict[str, Callable[[Host], Any]] = {
     "run.arguments": lambda host: host.run("printf '%%s|' %s %s", "a b", "é'").stdout,
     "run.environment": lambda host: sorted(host.run("env").stdout.splitlines()),
     "run.expect": lambda host: host.run_expect([3], "exit 3").rc,
-    "addr": lambda host: [host.addr("localhost").is_resolvable, host.addr("no.such").is_resolvable],
+    "addr": lambda host: [host.addr(name).is_resolvable for name in ("localhost", "no.such")],
     "addr.addresses": lambda host: host.addr("localhost").ipv4_addresses,
     "block_device": lambda host: error_of(lambda: host.block_device("/dev/sda").size),
     "environment": lambda host: host.environment(),

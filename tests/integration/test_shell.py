@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +14,11 @@ from pytest_dcs.engines import ContainerSpec
 from pytest_dcs.shell import Shell, ShellError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pytest_dcs.engines.docker import DockerEngine
-    from pytest_dcs.engines.docker_container import DockerContainer
+    from pytest_dcs.engines.docker_container import DockerContainer, DockerProcess
 
     from .conftest import DockerCommand
 
@@ -43,7 +44,7 @@ HANGING = {
 
 @pytest.fixture(scope="module")
 def bash_image(minimal_image: str, docker_command: DockerCommand) -> Iterator[str]:
-    name = "pytest-dcs-test/bash-as-sh:1"
+    name = f"pytest-dcs-test/bash-as-sh:{uuid.uuid4().hex}"
     dockerfile = f"FROM {minimal_image}\nRUN ln -sf bash /bin/sh\n"
     docker_command("build", "--tag", name, "-", stdin=dockerfile.encode())
     yield name
@@ -57,7 +58,7 @@ def busybox_image(
     program = shutil.which("busybox")
     if program is None:
         pytest.skip("needs a static busybox: install busybox-static")
-    name = "pytest-dcs-test/busybox:1"
+    name = f"pytest-dcs-test/busybox:{uuid.uuid4().hex}"
     context = tmp_path_factory.mktemp("busybox")
     shutil.copy(program, context)
     (context / "Dockerfile").write_text(
@@ -165,6 +166,41 @@ def test_a_shell_that_does_not_come_back_is_replaced(
         shell.run("kill -STOP $$")
     assert shell.run("echo $$", timeout=QUICK).stdout != first
     assert f"/proc/{int(first)}" not in shell.run("echo /proc/[0-9]*").stdout.decode().split()
+
+
+def test_a_killer_that_finds_no_room_tries_again(
+    shell: Shell, container: DockerContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.run(":")
+    started: list[Sequence[str]] = []
+    start = container.start
+
+    def refuse_once(argv: Sequence[str]) -> DockerProcess:
+        started.append(argv)
+        return start(["/bin/false"] if len(started) == 1 else argv)
+
+    monkeypatch.setattr(container, "start", refuse_once)
+    before = time.monotonic()
+    with pytest.raises(ShellError, match="did not end"):
+        shell.run("sleep 4321")
+    assert len(started) == 2
+    assert time.monotonic() - before < TIMEOUT + QUICK
+
+
+def test_a_fork_bomb_is_killed(
+    engine: DockerEngine, minimal_image: str, docker_command: DockerCommand
+) -> None:
+    container = engine.launch(engine.resolve(minimal_image, "never"), ContainerSpec("test-shell"))
+    docker_command("update", "--pids-limit", "200", container.name)
+    shell = Shell(container, timeout=TIMEOUT)
+    shell.run(":", timeout=QUICK)
+    with pytest.raises(ShellError, match="did not end"):
+        shell.run("bomb() { bomb | bomb & }; bomb; sleep 4321")
+    assert shell.run("echo next", timeout=QUICK).stdout == b"next\n"
+    pids = shell.run("echo /proc/[0-9]*", timeout=QUICK).stdout.split()
+    assert len(pids) < 10
+    shell.close()
+    container.end()
 
 
 @pytest.mark.parametrize("command", ["yes", "yes >&2", "cat /dev/zero"])
@@ -337,7 +373,7 @@ def test_a_shell_that_does_not_answer_is_said_once(
     (tmp_path / "Dockerfile").write_text(
         f'FROM {busybox_image}\nRUN ["/bin/busybox", "rm", "/bin/sh"]\nCOPY sh /bin/sh\n'
     )
-    name = "pytest-dcs-test/no-shell:1"
+    name = f"pytest-dcs-test/no-shell:{uuid.uuid4().hex}"
     docker_command("build", "--tag", name, str(tmp_path))
     try:
         container = engine.launch(engine.resolve(name, "never"), ContainerSpec("test-shell"))

@@ -85,6 +85,17 @@ def test_rules_are_chosen_by_id_prefix_keyword_and_marker(
     result.assert_outcomes(passed=passed, deselected=None)
 
 
+def test_own_tests_run_behind_the_rules_and_before_slow_probes(dcs: pytest.Pytester) -> None:
+    dcs.makeini("[pytest]\ndcs_tests = image_tests\n")
+    dcs.mkdir("image_tests").joinpath("test_own.py").write_text("def test_own(dcs_host): pass")
+    result = dcs.runpytest(GOOD, "--dcs-runtime=15.4", "--collect-only", "-q")
+    modules = [line.partition("::")[0] for line in result.outlines if "::" in line]
+    assert modules[0] == "dcs/image"
+    behind = modules[modules.index("image_tests/test_own.py") + 1 :]
+    assert set(behind) == {"dcs/fuse", "dcs/spark"}
+    assert behind[-1] == "dcs/spark"
+
+
 def test_last_failed_runs_only_the_failing_rule(dcs: pytest.Pytester) -> None:
     arguments = ("--dcs-image=arm:1", *STATIC)
     assert dcs.runpytest(*arguments).ret == pytest.ExitCode.TESTS_FAILED

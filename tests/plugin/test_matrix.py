@@ -46,6 +46,11 @@ def test_the_command_line_wins_over_the_matrix(matrix: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["good:1 * on 17.3: *"])
 
 
+def test_the_command_lines_profile_wins_over_the_matrix(matrix: pytest.Pytester) -> None:
+    result = matrix.runpytest(MATRIX, "--dcs-select=IMG001,FUS002", "--dcs-profile=dbfsfuse")
+    result.stdout.no_fnmatch_line("*does not declare*")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -37,6 +37,13 @@ def test_a_waived_rule_is_an_expected_failure_and_is_shown(dcs: pytest.Pytester)
     )
 
 
+def test_a_waiver_reaches_the_workers_of_xdist(dcs: pytest.Pytester) -> None:
+    waive(dcs)
+    result = dcs.runpytest_subprocess(ARM, *STATIC, "-n1")
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*1 is waived*"])
+
+
 def test_a_waiver_that_has_ended_no_longer_waives(dcs: pytest.Pytester) -> None:
     waive(dcs, until=YESTERDAY)
     result = dcs.runpytest(ARM, *STATIC)

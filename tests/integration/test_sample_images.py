@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 Depth = Literal["config", "container", "spark"]
-Findings = dict[str, str]
-"""The outcome of each rule, by its id."""
+Findings = dict[str, tuple[str, str]]
+"""The outcome of each rule and what was found, by the rule's id."""
 
 OPTIONS: dict[Depth, tuple[str, ...]] = {
     "config": ("--dcs-select=IMG",),
@@ -125,7 +125,10 @@ def judge(samples: list[Sample], depth: Depth, folder: Path) -> Mapping[str, Fin
     findings: dict[str, Findings] = {each.reference: {} for each in samples}
     for case in ET.parse(report).getroot().iter("testcase"):
         properties = {each.attrib["name"]: each.attrib["value"] for each in case.iter("property")}
-        findings[properties["dcs_image"]][properties["dcs_rule"]] = properties["dcs_outcome"]
+        findings[properties["dcs_image"]][properties["dcs_rule"]] = (
+            properties["dcs_outcome"],
+            properties["dcs_found"],
+        )
     return findings
 
 
@@ -134,13 +137,13 @@ def test_sample_gives_its_findings_and_no_others(
     wanted: Sample, findings_of: Callable[[Sample], Findings]
 ) -> None:
     found = findings_of(wanted)
-    rules: dict[str, set[str]] = defaultdict(set)
-    for rule, outcome in found.items():
-        rules[outcome].add(rule)
+    rules: dict[str, dict[str, str]] = defaultdict(dict)
+    for rule, (outcome, message) in found.items():
+        rules[outcome][rule] = message
 
     assert rules["pass"]
-    assert rules["fail"] == set(wanted.fails)
-    assert rules["advice"] == set(wanted.advice)
+    assert set(rules["fail"]) == wanted.fails, rules["fail"]
+    assert set(rules["advice"]) == wanted.advice, rules["advice"]
     assert not rules["error"]
     if not wanted.fails:
-        assert rules["blocked"] <= CANNOT_BE_CHECKED_EVERYWHERE
+        assert set(rules["blocked"]) <= CANNOT_BE_CHECKED_EVERYWHERE, rules["blocked"]

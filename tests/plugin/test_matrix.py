@@ -47,7 +47,7 @@ def test_the_command_line_wins_over_the_matrix(matrix: pytest.Pytester) -> None:
 
 
 def test_the_command_lines_profile_wins_over_the_matrix(matrix: pytest.Pytester) -> None:
-    result = matrix.runpytest(MATRIX, "--dcs-select=IMG001,FUS002", "--dcs-profile=dbfsfuse")
+    result = matrix.runpytest(MATRIX, "--dcs-select=IMG001,FUS002", "--dcs-profile=dbfsfuse", "-rs")
     result.stdout.no_fnmatch_line("*does not declare*")
 
 

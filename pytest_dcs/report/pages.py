@@ -6,7 +6,7 @@ import sys
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pytest_dcs import rules
+from pytest_dcs import rules, runtimes
 
 if TYPE_CHECKING:
     from pytest_dcs.rules import Rule
@@ -44,7 +44,7 @@ def page(rule: Rule) -> str:
         ("level", rule.level),
         ("effect", EFFECTS[rule.effect]),
         ("asked of", f"images that declare {rule.feature}" if rule.feature else "all images"),
-        ("runtimes", f"those that need {rule.need}" if rule.need else "all"),
+        ("runtimes", span(rule)),
         ("looks at", rule.where),
         ("blocked by", ", ".join(rule.requires)),
         ("since", rule.since),
@@ -75,7 +75,7 @@ def section(rule: Rule) -> list[str]:
     """Return one rule's part of the document."""
     asked = f"images that declare `{rule.feature}`" if rule.feature else "all images"
     if rule.need:
-        asked += f", on runtimes that need `{rule.need}`"
+        asked += f", on runtimes {span(rule)}"
     blocked = f" Blocked by {', '.join(rule.requires)}." if rule.requires else ""
     return [
         f"### {rule.id} {rule.name}",
@@ -88,6 +88,11 @@ def section(rule: Rule) -> list[str]:
         "",
         *(f"- <{source}>" for source in rule.sources),
     ]
+
+
+def span(rule: Rule) -> str:
+    """Return the runtimes that a rule is about."""
+    return runtimes.load().needs[rule.need].span if rule.need else "all"
 
 
 def by_family() -> list[tuple[str, list[Rule]]]:

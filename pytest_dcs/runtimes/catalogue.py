@@ -89,6 +89,13 @@ class Need:
             return None if is_unknown else False
         return not (self.until and version > release(self.until))
 
+    @property
+    def span(self) -> str:
+        """The runtimes that have the need, for people."""
+        end = f" up to {self.until}" if self.until else ""
+        unknown = f", unknown beyond {self.known_until}" if self.known_until else ""
+        return f"from {self.since}{end}{unknown}"
+
 
 @dataclass(frozen=True)
 class Catalogue:

@@ -165,3 +165,8 @@ def test_an_answer_is_the_end_of_the_output_and_the_exit_status(
     result: dict[str, str | int], said: str
 ) -> None:
     assert answer(Result(**result)) == said  # type: ignore[arg-type]
+
+
+def test_every_need_has_a_rule() -> None:
+    asked = {rule.need for rule in rules.catalogue().values()}
+    assert set(load().needs) <= asked

@@ -170,7 +170,6 @@ def test_an_unknown_profile_is_answered_with_the_known_ones(
         ("utf8", "14.3", False),
         ("utf8", "15.3", None),
         ("utf8", "15.4", True),
-        ("jname", "14.3", None),
         ("conda_environment", "7.3", True),
         ("conda_environment", "9.1", False),
         ("no_conda", "7.3", False),

@@ -40,7 +40,7 @@ def engine() -> Iterator[DockerEngine]:
 
 
 def sample(name: str) -> str:
-    reference = f"pytest-dcs/{name}:debian12"
+    reference = f"pytest-dcs/{name}"
     inspected = subprocess.run(
         ["docker", "image", "inspect", reference], capture_output=True, check=False
     )

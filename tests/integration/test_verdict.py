@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -182,14 +183,11 @@ def test_no_engine_is_a_setup_error(dcs: pytest.Pytester, monkeypatch: pytest.Mo
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permission")
-def test_no_permission_on_the_socket_is_a_setup_error(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
-    folder = tmp_path_factory.mktemp("socket")
-    for each in (folder, folder.parent, folder.parent.parent):
-        each.chmod(0o755)
-    path = folder / "docker.sock"
-    with socket.socket(socket.AF_UNIX) as server:
+def test_no_permission_on_the_socket_is_a_setup_error() -> None:
+    # Not in tmp_path, which only its owner may enter.
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as server:
+        Path(folder).chmod(0o755)
+        path = Path(folder, "docker.sock")
         server.bind(str(path))
         server.listen()
         path.chmod(0o600)

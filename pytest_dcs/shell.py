@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MAX_OUTPUT = 16 * 1024 * 1024
 OPENING_TIMEOUT = 30.0
 """Seconds until a new shell has answered."""
+OPENING_ATTEMPTS = 5
+OPENING_PAUSE = 0.1
 KILL_TIMEOUT = 10.0
 """Seconds until a killed command has ended, and until the killer has."""
 KILL_PAUSE = 0.05
@@ -130,17 +132,24 @@ class Shell:
         return self._session
 
     def _open(self, command: str) -> _Session:
-        session = _Session(self.container.start(["/bin/sh"]))
-        exchange = session.begin(OPEN_SCRIPT + _framed(":"))
         deadline = time.monotonic() + OPENING_TIMEOUT
-        try:
-            while not exchange.advance(deadline):
-                pass
-        except (TimeoutError, EOFError):
-            session.process.close()
-            self._broken = "was not run: /bin/sh of the image does not answer"
-            raise ShellError(command, self._broken, exchange.tail) from None
-        return session
+        for attempt in range(OPENING_ATTEMPTS):
+            # What a killed command had started may still hold its process ids.
+            time.sleep(attempt * OPENING_PAUSE)
+            session = _Session(self.container.start(["/bin/sh"]))
+            exchange = session.begin(OPEN_SCRIPT + _framed(":"))
+            try:
+                while not exchange.advance(deadline):
+                    pass
+            except EOFError:
+                session.process.close()
+            except TimeoutError:
+                session.process.close()
+                break
+            else:
+                return session
+        self._broken = "was not run: /bin/sh of the image does not answer"
+        raise ShellError(command, self._broken, exchange.tail)
 
     def _stop(self, session: _Session, exchange: _Exchange) -> None:
         """Kill what a command has started, and its shell too if that does not come back."""

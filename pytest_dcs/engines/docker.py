@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import subprocess
 import sys
-import tarfile
 import time
 import uuid
 import warnings
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,12 +17,10 @@ import docker
 from docker.errors import APIError, DockerException, NotFound
 from docker.tls import TLSConfig
 from docker.types import Healthcheck, LogConfig, Mount
-from filelock import FileLock
-from platformdirs import user_cache_path
 from urllib3.exceptions import HTTPError
 
 from pytest_dcs import errors
-from pytest_dcs.engines import LaunchFailed, endpoint, reaper, words
+from pytest_dcs.engines import LaunchFailed, docker_volume, endpoint, reaper, words
 from pytest_dcs.engines.docker_container import (
     DockerContainer,
     Lifeline,
@@ -42,7 +38,7 @@ from pytest_dcs.image.config import from_inspection
 from pytest_dcs.image.reference import Reference, is_image_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from pytest_dcs.engines import ContainerSpec, PullPolicy
     from pytest_dcs.engines.endpoint import Endpoint
@@ -56,7 +52,6 @@ LABEL_OWNER = "pytest-dcs.owner"
 not remove each other's containers."""
 LABEL_EXPIRES = "pytest-dcs.expires"
 LABEL_KEEP = "pytest-dcs.keep"
-LABEL_CACHE = "pytest-dcs.cache"
 
 LIFETIME = 24 * 3600
 """Seconds after which a later run may remove what a run has left behind."""
@@ -69,11 +64,8 @@ LIFELINE = ("/bin/sh", "-c", f"echo {Lifeline.READY}; while read -r _; do :; don
 """The main process: it ends with its stdin, which this process holds open."""
 
 DNS_OPTIONS = ("timeout:1", "attempts:1")
-"""On an internal network older engines leave a question about any other host unanswered, which would
-take a program twenty seconds to notice."""
-
-VOLUME_MOUNT = "/pytest-dcs-cache"
-COMPLETE_MARKER = ".pytest-dcs-complete"
+"""On an internal network older engines leave a question about any other host unanswered, which a
+program would take twenty seconds to notice."""
 
 
 class DockerEngine:
@@ -131,13 +123,7 @@ class DockerEngine:
         if name in self._filled:
             return
         self._start_reaper()
-        with _locked(name), asking("fill a volume"):
-            self._api.create_volume(name, labels={LABEL_CACHE: "true"})
-            with self._helper(image, name) as helper:
-                if not self._is_complete(helper):
-                    logger.info("filling the volume %s", name)
-                    self._api.put_archive(helper, VOLUME_MOUNT, tar)
-                    self._api.put_archive(helper, VOLUME_MOUNT, _empty_file(COMPLETE_MARKER))
+        docker_volume.fill(self._api, name, image.id, tar, self._labels("cache"))
         self._filled.add(name)
 
     def close(self) -> None:
@@ -163,7 +149,7 @@ class DockerEngine:
             filters = {"label": LABEL_RUN}
             containers = self._api.containers(all=True, filters=filters)
             networks = self._api.networks(filters=filters)
-            volumes = self._api.volumes(filters={"label": LABEL_CACHE})["Volumes"] or []
+            volumes = self._api.volumes(filters={"label": docker_volume.LABEL})["Volumes"] or []
         removed = []
         for container in containers:
             if _is_left(container["Labels"], kept=kept):
@@ -291,34 +277,6 @@ class DockerEngine:
             return {**labels, LABEL_KEEP: "true"}
         return {**labels, LABEL_EXPIRES: str(int(time.time()) + LIFETIME)}
 
-    @contextmanager
-    def _helper(self, image: Image, volume: str) -> Iterator[str]:
-        """Make a container that is never started: files reach its volume through the API."""
-        name = f"pytest-dcs-{uuid.uuid4().hex[:12]}"
-        config = self._api.create_container_config(
-            image.id,
-            command=[],
-            entrypoint=list(LIFELINE),
-            labels=self._labels("cache"),
-            host_config=self._api.create_host_config(
-                network_mode="none",
-                mounts=[Mount(VOLUME_MOUNT, volume, type="volume", no_copy=True)],
-            ),
-        )
-        try:
-            self._api.create_container_from_config(config, name)
-            yield name
-        finally:
-            remove(self._api, name, network=False)
-
-    def _is_complete(self, helper: str) -> bool:
-        try:
-            chunks, _ = self._api.get_archive(helper, f"{VOLUME_MOUNT}/{COMPLETE_MARKER}")
-        except NotFound:
-            return False
-        chunks.close()
-        return True
-
     def _start_reaper(self) -> None:
         if self._reaper is not None:
             return
@@ -370,26 +328,3 @@ def _is_left(labels: Mapping[str, str], *, kept: bool) -> bool:
         return kept
     expires = labels.get(LABEL_EXPIRES, "")
     return expires.isdigit() and int(expires) < time.time()
-
-
-@contextmanager
-def _locked(name: str) -> Iterator[None]:
-    """Keep other processes of this user from filling the same volume meanwhile."""
-    directory = user_cache_path("pytest-dcs") / "locks"
-    lock = FileLock(directory / f"{name}.lock")
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except OSError as error:
-        raise errors.CacheUnusable(directory, str(error)) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _empty_file(name: str) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.addfile(tarfile.TarInfo(name))
-    return buffer.getvalue()

@@ -129,18 +129,18 @@ def pushed(
     """Push a new image under a name and remove it from the engine; return its id."""
     folder = tmp_path_factory.mktemp("pusher")
     (folder / "config.json").write_text(json.dumps(login(registry)))
-    names: set[str] = set()
+    removable: set[str] = set()
 
     def push(name: str, *, architecture: str = "amd64") -> str:
         identifier = small_image(docker_command, name, architecture=architecture)
         docker_command("--config", str(folder), "push", name)
         docker_command("rmi", "--force", identifier)
-        names.add(name)
+        removable.update((name, identifier))
         return identifier
 
     yield push
-    for name in names:
-        subprocess.run(["docker", "rmi", "--force", name], capture_output=True, check=False)
+    for image in removable:
+        subprocess.run(["docker", "rmi", "--force", image], capture_output=True, check=False)
 
 
 def test_missing_pulls_once_always_each_time_never_not_at_all(

@@ -191,7 +191,7 @@ def test_a_fork_bomb_is_killed(
     engine: DockerEngine, minimal_image: str, docker_command: DockerCommand
 ) -> None:
     container = engine.launch(engine.resolve(minimal_image, "never"), ContainerSpec("test-shell"))
-    docker_command("update", "--pids-limit", "200", container.name)
+    docker_command("update", "--pids-limit", "60", container.name)
     shell = Shell(container, timeout=TIMEOUT)
     shell.run(":", timeout=QUICK)
     with pytest.raises(ShellError, match="did not end"):

@@ -95,6 +95,18 @@ class UnsupportedAddress(SetupError):
         )
 
 
+class ContainerEnded(SetupError):
+    """A container no longer runs in the middle of a run, or starts no further process."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the container ended in the middle of the run ({detail}).",
+            cause="Something outside removed it, the machine ran out of memory, or a test of yours "
+            "ended it.",
+            next_step="What came after this was not judged; run again.",
+        )
+
+
 class ImageNotFound(SetupError):
     """Neither the engine nor a registry has the image."""
 

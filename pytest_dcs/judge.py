@@ -29,11 +29,15 @@ class Judge:
         self.settings = settings
         self.catalogue = catalogue
         self.outcomes: dict[tuple[str, str], Outcome] = {}
+        self.lost: dict[str, str] = {}
+        """Why an entry can be judged no further."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Skip what asks nothing of this image, and what another finding has settled."""
         rule, entry = rule_of(item), entry_of(item)
+        if entry is not None and entry.id in self.lost:
+            raise rules.Blocked(self.lost[entry.id])
         if rule is None or entry is None:
             return
         self._refuse_inapplicable(rule, entry)
@@ -66,7 +70,8 @@ class Judge:
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, errors.SetupError):
             report.longrepr = str(error)
-            item.session.shouldfail = str(error).partition("\n")[0]
+            self.lost.setdefault(entry.id, str(error).partition("\n")[0])
+            report.dcs_lost = self.lost[entry.id]  # type: ignore[attr-defined]
         if rule is None or call.when == "teardown" or (call.when == "setup" and error is None):
             return report
         finding = self._find(item, rule, entry, error)

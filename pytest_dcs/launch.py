@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dcs import fuse, spark
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
+from pytest_dcs.errors import ContainerEnded
 from pytest_dcs.shell import Shell
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Launch:
             self._lay_out_node()
             if self.request.with_spark:
                 self._start_spark()
-        except (LaunchFailed, AssertionError) as error:
+        except (LaunchFailed, ContainerEnded, AssertionError) as error:
             # An AssertionError is a shell or a probe that the image could not run.
             self.end()
             self.failure = str(error)

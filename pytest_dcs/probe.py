@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_dcs.engines import ContainerEnded
+from pytest_dcs.errors import ContainerEnded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from pytest_dcs.engines import ContainerEnded
-
 if TYPE_CHECKING:
     from pytest_dcs.engines import Container, Process, Stream
 
@@ -74,8 +72,8 @@ class Shell:
     def run(self, command: str, *, timeout: float | None = None) -> Completed:
         """Run a command with an empty stdin and return how it ended.
 
-        Raises `ShellError` when it took too long, wrote too much or ended its shell, `EngineLost`
-        when the engine is gone, `ValueError` for a command with a NUL.
+        Raises `ShellError` when it took too long, wrote too much or ended its shell,
+        `ContainerEnded` or `EngineLost` when one of them is gone, `ValueError` for a NUL.
         """
         line = _framed(command)
         with self._lock:
@@ -83,10 +81,6 @@ class Shell:
                 raise ShellError(command, self._broken)
             try:
                 return self._run(command, line, self._timeout if timeout is None else timeout)
-            except ContainerEnded as error:
-                self._broken = f"finds no container that runs commands ({error})"
-                self._drop_session()
-                raise ShellError(command, self._broken) from error
             except ShellError:
                 raise
             except BaseException:

@@ -92,10 +92,6 @@ class LaunchFailed(Exception):
     """The image could not be started as a container: a fault of the image, not of the set-up."""
 
 
-class ContainerEnded(Exception):
-    """The container no longer runs, or starts no further process: something in it did that."""
-
-
 class Engine(Protocol):
     """What starts containers."""
 

@@ -13,8 +13,9 @@ from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from pytest_dcs import errors
-from pytest_dcs.engines import ContainerEnded, words
+from pytest_dcs.engines import words
 from pytest_dcs.engines.stream import MultiplexedStream
+from pytest_dcs.errors import ContainerEnded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

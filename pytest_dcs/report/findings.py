@@ -18,7 +18,6 @@ Verdict = Literal["releasable", "NOT releasable", "inconclusive"]
 INCONCLUSIVE = 75
 """Exit status of a run that could not judge: EX_TEMPFAIL of sysexits.h, try again."""
 
-UNSETTLED: frozenset[Outcome] = frozenset({"blocked", "error"})
 BROKEN: frozenset[Outcome] = frozenset({"fail", "blocked", "error"})
 """Outcomes that keep the rules which build on this one from being checked."""
 
@@ -68,6 +67,8 @@ class Judgement:
     findings: dict[str, Finding] = field(default_factory=dict)
     own_failures: int = 0
     own_passes: int = 0
+    lost: str = ""
+    """What kept the run from going on, where it is no fault of the image."""
 
     def having(self, outcome: Outcome) -> list[Finding]:
         """Return the findings with an outcome, by rule id."""
@@ -78,7 +79,7 @@ class Judgement:
         """Whether the image may be released."""
         if self.having("fail") or self.own_failures:
             return "NOT releasable"
-        if any(each.outcome in UNSETTLED for each in self.findings.values()):
+        if self.lost or self.having("blocked"):
             return "inconclusive"
         return "releasable" if self.proved_something else "inconclusive"
 
@@ -95,7 +96,7 @@ def exit_status(current: int, judgements: Iterable[Judgement]) -> int:
     if current not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         return current
     all_judgements = list(judgements)
-    if any(judgement.having("error") for judgement in all_judgements):
+    if any(judgement.lost for judgement in all_judgements):
         return pytest.ExitCode.USAGE_ERROR
     verdicts = {judgement.verdict for judgement in all_judgements}
     if current == pytest.ExitCode.TESTS_FAILED or "NOT releasable" in verdicts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -81,15 +81,20 @@ class Summary:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the finding off a report, wherever it was made."""
-        plain = getattr(report, "dcs_finding", None)
-        entry = getattr(report, "dcs_entry", None)
+        entry: str | None = getattr(report, "dcs_entry", None)
+        if entry is None:
+            return
+        judgement = self.judgements[entry]
+        plain: dict[str, Any] | None = getattr(report, "dcs_finding", None)
+        lost: str = getattr(report, "dcs_lost", "")
         if plain is not None:
             finding = Finding.from_plain(plain)
-            self.judgements[finding.entry].findings[finding.rule] = finding
-        elif entry is not None and report.failed:
-            self.judgements[entry].own_failures += 1
-        elif entry is not None and report.when == "call" and report.passed:
-            self.judgements[entry].own_passes += 1
+            judgement.findings[finding.rule] = finding
+        if lost:
+            judgement.lost = lost
+        elif plain is None:
+            judgement.own_failures += report.failed
+            judgement.own_passes += report.passed and report.when == "call"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -116,9 +121,10 @@ class Summary:
 def lines_of(judgement: Judgement, entry: Entry) -> Iterator[str]:
     """Yield what is said below a verdict."""
     yield counts(judgement)
-    for outcome in ("fail", "error"):
-        for finding in judgement.having(outcome):
-            yield f"FAIL    {finding.title}: {finding.headline}"
+    if judgement.lost:
+        yield f"stopped {judgement.lost}"
+    for finding in judgement.having("fail"):
+        yield f"FAIL    {finding.title}: {finding.headline}"
     if judgement.own_failures:
         yield f"FAIL    {judgement.own_failures} of your own tests"
     for finding in judgement.having("advice"):

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dcs import errors
-from pytest_dcs.engines import ContainerEnded, ContainerSpec, LaunchFailed
+from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.engines import docker as docker_engine
 from pytest_dcs.engines.docker import DockerEngine
+from pytest_dcs.errors import ContainerEnded
 from pytest_dcs.shell import Shell
 
 from .forwarder import Forwarder, make_certificates

@@ -242,6 +242,30 @@ def test_without_a_package_index_the_run_stops_before_anything_starts(
     result.stderr.no_fnmatch_line("*Traceback*")
 
 
+def test_a_container_that_somebody_removes_is_no_fault_of_the_image(
+    dcs: pytest.Pytester, minimal_image: str
+) -> None:
+    path = dcs.makepyfile(
+        """
+        import subprocess
+
+        def test_first(dcs_container):
+            subprocess.run(["docker", "rm", "-f", dcs_container.name], check=True)
+
+        def test_second(host):
+            host.run("true")
+
+        def test_third(host):
+            host.run("true")
+        """
+    )
+    result = dcs.runpytest_subprocess(f"--dcs-image={minimal_image}", "--dcs-runtime=15.4", path)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["*the container ended in the middle of the run*"])
+    result.stdout.no_fnmatch_line("*NOT releasable*")
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "skipped": 1}
+
+
 def test_a_kept_container_can_be_entered_and_swept(
     dcs: pytest.Pytester, minimal_image: str, docker_command: DockerCommand
 ) -> None:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dcs import errors, probe
-from pytest_dcs.engines import Chunk, ContainerEnded
+from pytest_dcs.engines import Chunk
+from pytest_dcs.errors import ContainerEnded
 from pytest_dcs.probe import DIRECTORY, Probe, ProbeFailed
 
 if TYPE_CHECKING:

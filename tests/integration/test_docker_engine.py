@@ -191,13 +191,20 @@ class TestConnection:
         forwarder.close()
 
     def test_a_connection_that_breaks_later(
-        self, monkeypatch: pytest.MonkeyPatch, minimal_image: str
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        minimal_image: str,
+        docker_command: DockerCommand,
+        request: pytest.FixtureRequest,
     ) -> None:
         forwarder = Forwarder()
-        monkeypatch.setenv("DOCKER_HOST", forwarder.address)
-        engine = DockerEngine()
+        spec = ContainerSpec(f"test-{uuid.uuid4().hex}")
+        request.addfinalizer(lambda: remove_leftovers(docker_command, spec.run_id))
+        with monkeypatch.context() as patch:
+            patch.setenv("DOCKER_HOST", forwarder.address)
+            engine = DockerEngine()
         image = engine.resolve(minimal_image, "never")
-        container = engine.launch(image, SPEC)
+        container = engine.launch(image, spec)
         shell = Shell(container, timeout=20)
         shell.run(":")
         forwarder.close()
@@ -447,7 +454,7 @@ class TestContainer:
         self, container: DockerContainer
     ) -> None:
         # More than a pipe holds: whoever writes there must not be stopped.
-        output_of(container, "head -c 1000000 /dev/zero >/proc/1/fd/1; echo last >/proc/1/fd/2")
+        output_of(container, "head -c 1000000 /dev/zero >/proc/1/fd/1; echo last >/proc/1/fd/1")
         deadline = time.monotonic() + 5
         while not container.logs().endswith("last\n") and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -474,3 +481,12 @@ def leftovers(docker_command: DockerCommand, run_id: str) -> str:
     return docker_command("ps", "--all", "--quiet", "--filter", of_run) + docker_command(
         "network", "ls", "--quiet", "--filter", of_run
     )
+
+
+def remove_leftovers(docker_command: DockerCommand, run_id: str) -> None:
+    """Remove what a run could not, whose connection was cut for good."""
+    of_run = f"label=pytest-dcs.run={run_id}"
+    for container in docker_command("ps", "--all", "--quiet", "--filter", of_run).split():
+        docker_command("rm", "--force", container)
+    for network in docker_command("network", "ls", "--quiet", "--filter", of_run).split():
+        docker_command("network", "rm", network)

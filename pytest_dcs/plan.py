@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_dcs import errors, inventory, rules, stash, waivers
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
@@ -13,7 +13,7 @@ from pytest_dcs.shell import Shell
 from pytest_dcs.toml_files import Fields, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     import pytest
 
@@ -41,6 +41,14 @@ class Wish:
     profile: str | None = None
     waivers: tuple[waivers.Waiver, ...] = ()
     source: str = ""
+
+
+class Choice(NamedTuple):
+    """A runtime that an image is tested for, and who chose it."""
+
+    runtime: Runtime
+    source: str
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,8 +129,7 @@ def make(
     """
     wishes = list(read_wishes(settings))
     declared = {wish: declared_runtimes(wish, settings, catalogue) for wish in wishes}
-    profiles = {wish: profile_of(wish, settings) for wish in wishes}
-    features = {profile: catalogue.features(profile) for profile in profiles.values()}
+    features = {wish: catalogue.features(profile_of(wish, settings)) for wish in wishes}
     for_all = waivers.load(settings.waivers_file)
     entries: list[Entry] = []
     for wish in wishes:
@@ -132,19 +139,18 @@ def make(
             image = engine().resolve(wish.reference, settings.pull.value)
         if not only_static_rules(settings):
             refuse_other_platforms(image)
-        template = Entry(
-            image=replace(image, reference=wish.reference),
-            runtime=next(iter(catalogue.runtimes.values())),
-            runtime_source="",
-            profile=profiles[wish],
-            features=features[profiles[wish]],
-            waivers=(*wish.waivers, *for_all),
-        )
+        choices = declared[wish] or labelled(image, catalogue)
         entries += [
-            replace(template, **choice)
-            for choice in declared[wish]
-            or labelled(image, catalogue)
-            or [guess(image, catalogue, engine(), settings)]
+            Entry(
+                image=image,
+                runtime=choice.runtime,
+                runtime_source=choice.source,
+                profile=profile_of(wish, settings),
+                features=features[wish],
+                waivers=(*wish.waivers, *for_all),
+                guessed=choice.guessed,
+            )
+            for choice in choices or [guess(image, catalogue, engine(), settings)]
         ]
     refuse_duplicates(entries)
     return Plan(tuple(entries))
@@ -179,14 +185,12 @@ def read_matrix(path: Path) -> Iterator[Wish]:
         yield wish
 
 
-def declared_runtimes(
-    wish: Wish, settings: Settings, catalogue: Catalogue
-) -> list[Mapping[str, Any]]:
+def declared_runtimes(wish: Wish, settings: Settings, catalogue: Catalogue) -> list[Choice]:
     """Return the runtimes that somebody named: option > environment > matrix > ini."""
     versions, source = settings.runtime.value, settings.runtime.source
     if wish.runtimes and not source.startswith(("option", "environment")):
         versions, source = wish.runtimes, wish.source
-    return [{"runtime": catalogue.find(version), "runtime_source": source} for version in versions]
+    return [Choice(catalogue.find(version), source) for version in versions]
 
 
 def profile_of(wish: Wish, settings: Settings) -> str:
@@ -196,17 +200,13 @@ def profile_of(wish: Wish, settings: Settings) -> str:
     return settings.profile.value
 
 
-def labelled(image: Image, catalogue: Catalogue) -> list[Mapping[str, Any]]:
+def labelled(image: Image, catalogue: Catalogue) -> list[Choice]:
     """Return the runtime that the image's own label names."""
     version = image.config.labels.get(RUNTIME_LABEL)
-    if not version:
-        return []
-    return [{"runtime": catalogue.find(version), "runtime_source": f"label {RUNTIME_LABEL}"}]
+    return [Choice(catalogue.find(version), f"label {RUNTIME_LABEL}")] if version else []
 
 
-def guess(
-    image: Image, catalogue: Catalogue, engine: Engine, settings: Settings
-) -> Mapping[str, Any]:
+def guess(image: Image, catalogue: Catalogue, engine: Engine, settings: Settings) -> Choice:
     """Return the runtime that fits the image's Python and JDK; raises `RuntimeUndeclared`."""
     try:
         container = engine.launch(image, ContainerSpec(run_id="guess"))
@@ -224,7 +224,7 @@ def guess(
         raise errors.RuntimeUndeclared(image.reference, found.version if found else None)
     facts = [f"Python {minor}" if minor else "", f"Java {java.major}" if java else ""]
     source = f"guessed from {' and '.join(filter(None, facts))}: declare it"
-    return {"runtime": found, "runtime_source": source, "guessed": True}
+    return Choice(found, source, guessed=True)
 
 
 def only_static_rules(settings: Settings) -> bool:

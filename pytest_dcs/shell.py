@@ -106,7 +106,10 @@ class Shell:
                 if exchange.size > self._max_output:
                     fault = f"wrote more than {self._max_output} bytes and was killed"
         except TimeoutError:
-            fault = f"did not end within {timeout:g} s and was killed, with all it had started"
+            fault = (
+                f"did not end within {timeout:g} s (--dcs-timeout) and was killed, with all that it "
+                "had started"
+            )
         except EOFError:
             self._kill(session, shell_too=True)
             self._drop_session()

@@ -129,12 +129,12 @@ def test_own_tests_see_the_container(dcs: pytest.Pytester, minimal_image: str) -
 
 @pytest.mark.usefixtures("nothing_is_left")
 def test_an_image_without_a_shell_is_one_failing_finding(
-    dcs: pytest.Pytester, docker_command: DockerCommand
+    dcs: pytest.Pytester, docker_command: DockerCommand, request: pytest.FixtureRequest
 ) -> None:
-    docker_command(
-        "build", "-q", "-t", "pytest-dcs-test/no-shell", "-", stdin=b"FROM scratch\nENV A=1\n"
-    )
-    result = dcs.runpytest_subprocess("--dcs-image=pytest-dcs-test/no-shell", "--dcs-runtime=15.4")
+    name = "pytest-dcs-test/no-shell"
+    docker_command("build", "-q", "-t", name, "-", stdin=b"FROM scratch\nENV A=1\n")
+    request.addfinalizer(lambda: docker_command("rmi", name))
+    result = dcs.runpytest_subprocess(f"--dcs-image={name}", "--dcs-runtime=15.4")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes()["failed"] == 1
     assert "errors" not in result.parseoutcomes()
@@ -150,7 +150,7 @@ def test_an_image_for_another_processor_stops_the_run(
 
 
 @pytest.fixture(scope="session")
-def arm_image(docker_command: DockerCommand, tmp_path_factory: pytest.TempPathFactory) -> str:
+def arm_image(docker_command: DockerCommand) -> Iterator[str]:
     """Load an image whose config names another processor, as a build without --platform gives."""
     import io
     import tarfile
@@ -171,7 +171,8 @@ def arm_image(docker_command: DockerCommand, tmp_path_factory: pytest.TempPathFa
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
     docker_command("load", stdin=buffer.getvalue())
-    return name
+    yield name
+    docker_command("rmi", name)
 
 
 def test_no_engine_is_a_setup_error(dcs: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

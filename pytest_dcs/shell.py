@@ -106,10 +106,8 @@ class Shell:
                 if exchange.size > self._max_output:
                     fault = f"wrote more than {self._max_output} bytes and was killed"
         except TimeoutError:
-            fault = (
-                f"did not end within {timeout:g} s (--dcs-timeout) and was killed, with all that it "
-                "had started"
-            )
+            limit = f"{timeout:g} s (--dcs-timeout)"
+            fault = f"did not end within {limit} and was killed, with all it had started"
         except EOFError:
             self._kill(session, shell_too=True)
             self._drop_session()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_dcs.checks import imports, python
+from pytest_dcs.checks import python, python_imports
 from pytest_dcs.inventory import Inventory, Python
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
 from pytest_dcs.runtimes import load
@@ -165,45 +165,45 @@ def imported(**errors: str | None) -> Result:
     return Result("".join(json.dumps([name, error]) + "\n" for name, error in errors.items()))
 
 
-ALL_NOTEBOOK_MODULES = dict.fromkeys(imports.NOTEBOOK_MODULES)
-ALL_CONNECT_MODULES = dict.fromkeys(imports.SPARK_CONNECT_MODULES)
+ALL_NOTEBOOK_MODULES = dict.fromkeys(python_imports.NOTEBOOK_MODULES)
+ALL_CONNECT_MODULES = dict.fromkeys(python_imports.SPARK_CONNECT_MODULES)
 
 
 def test_each_module_of_a_notebook_kernel_is_needed() -> None:
-    imports.test_kernel_imports(FakeHost(otherwise=imported(**ALL_NOTEBOOK_MODULES)))
+    python_imports.test_kernel_imports(FakeHost(otherwise=imported(**ALL_NOTEBOOK_MODULES)))
     error = "ValueError: numpy.dtype size changed, may indicate binary incompatibility"
     for module in ALL_NOTEBOOK_MODULES:
         host = FakeHost(otherwise=imported(**{**ALL_NOTEBOOK_MODULES, module: error}))
-        found = finding_of(imports.test_kernel_imports, host)
+        found = finding_of(python_imports.test_kernel_imports, host)
         assert found.startswith(f"import {module} in /databricks/python3/bin/python: found {error}")
 
 
 def test_a_module_that_kills_the_interpreter_is_named() -> None:
     host = FakeHost(otherwise=replace(imported(IPython=None), rc=139, stderr="Segmentation fault"))
     with pytest.raises(RuleBroken) as caught:
-        imports.test_kernel_imports(host)
+        python_imports.test_kernel_imports(host)
     [item] = caught.value.items
     assert item.subject.startswith("import ipykernel ")
     assert item.found == "exit status 139: Segmentation fault"
 
 
 def test_each_module_of_spark_connect_is_needed() -> None:
-    imports.test_spark_connect_imports(FakeHost(otherwise=imported(**ALL_CONNECT_MODULES)))
+    python_imports.test_spark_connect_imports(FakeHost(otherwise=imported(**ALL_CONNECT_MODULES)))
     for module in ALL_CONNECT_MODULES:
         missing = {
             **ALL_CONNECT_MODULES,
             module: f"ModuleNotFoundError: No module named '{module}'",
         }
         found = finding_of(
-            imports.test_spark_connect_imports, FakeHost(otherwise=imported(**missing))
+            python_imports.test_spark_connect_imports, FakeHost(otherwise=imported(**missing))
         )
         assert found.startswith(f"import {module} in")
 
 
 def test_the_language_server_is_imported_in_its_own_environment() -> None:
     host = FakeHost({"/databricks/python-lsp/bin/python": imported(pylsp=None, pylsp_jsonrpc=None)})
-    imports.test_language_server(host)
-    found = finding_of(imports.test_language_server, FakeHost())
+    python_imports.test_language_server(host)
+    found = finding_of(python_imports.test_language_server, FakeHost())
     assert found.startswith(
         "import pylsp in /databricks/python-lsp/bin/python: found exit status 127"
     )
@@ -211,7 +211,7 @@ def test_the_language_server_is_imported_in_its_own_environment() -> None:
 
 def test_the_script_that_tries_imports_says_what_each_one_said() -> None:
     statements = {"json": "import json", "nothing": "import no_such_module", "last": "import sys"}
-    argv = [sys.executable, "-c", imports.TRY_STATEMENTS, json.dumps(statements)]
+    argv = [sys.executable, "-c", python_imports.TRY_STATEMENTS, json.dumps(statements)]
     lines = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.splitlines()
     assert [json.loads(line) for line in lines] == [
         ["json", None],

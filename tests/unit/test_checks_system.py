@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pytest_dcs.checks import files, system
+from pytest_dcs.checks import system, system_files
 from pytest_dcs.inventory import Inventory, OsRelease, User
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
 
@@ -87,24 +87,26 @@ def test_sudo_is_tried_for_root_alone_where_there_is_nobody_else() -> None:
 def test_setfacl_must_set_an_entry() -> None:
     inventory = Inventory(users=(ROOT, LIBRARIES))
     entries = "user::rw-\nuser:libraries:r--\ngroup::r--\nmask::r--\nother::r--\n"
-    files.test_acl(FakeHost({"u:libraries:": Result(entries)}), inventory)
-    files.test_acl(FakeHost({"u:root:": Result("user:root:r--\n")}), Inventory())
+    system_files.test_acl(FakeHost({"u:libraries:": Result(entries)}), inventory)
+    system_files.test_acl(FakeHost({"u:root:": Result("user:root:r--\n")}), Inventory())
     for result in (MISSING, EMPTY_FILE):
-        found = finding_of(files.test_acl, FakeHost({"setfacl": result}), inventory)
+        found = finding_of(system_files.test_acl, FakeHost({"setfacl": result}), inventory)
         assert "user:libraries:r--" in found
 
 
 def test_a_file_system_without_access_control_lists_is_no_fault_of_the_image() -> None:
     refused = Result(rc=1, stderr="setfacl: /tmp/.pytest-dcs-acl: Operation not supported\n")
     with pytest.raises(NotApplicable):
-        files.test_acl(FakeHost({"setfacl": refused}), Inventory())
+        system_files.test_acl(FakeHost({"setfacl": refused}), Inventory())
 
 
 def test_the_user_libraries_must_be_there_and_locked() -> None:
-    files.test_libraries_user(Inventory(users=(ROOT, LIBRARIES)))
-    assert "no such user" in finding_of(files.test_libraries_user, Inventory(users=(ROOT,)))
+    system_files.test_libraries_user(Inventory(users=(ROOT, LIBRARIES)))
+    assert "no such user" in finding_of(system_files.test_libraries_user, Inventory(users=(ROOT,)))
     unlocked = User("libraries", 1000, 1000, "/home/libraries", "/bin/sh", locked=False)
-    assert "not locked" in finding_of(files.test_libraries_user, Inventory(users=(unlocked,)))
+    assert "not locked" in finding_of(
+        system_files.test_libraries_user, Inventory(users=(unlocked,))
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,39 +114,43 @@ def test_the_user_libraries_must_be_there_and_locked() -> None:
 )
 def test_an_unknown_user_is_no_finding(users: tuple[User, ...] | None) -> None:
     with pytest.raises(NotApplicable):
-        files.test_libraries_user(Inventory(users=users))
+        system_files.test_libraries_user(Inventory(users=users))
 
 
 def test_root_without_a_name_is_found() -> None:
-    files.test_root_has_a_name(FakeHost({"id -un": Result("root\n")}))
+    system_files.test_root_has_a_name(FakeHost({"id -un": Result("root\n")}))
     nameless = Result(rc=1, stdout="0\n", stderr="id: cannot find name for user ID 0\n")
-    found = finding_of(files.test_root_has_a_name, FakeHost({"id -un": nameless}))
+    found = finding_of(system_files.test_root_has_a_name, FakeHost({"id -un": nameless}))
     assert "cannot find name for user ID 0" in found
-    assert "toor" in finding_of(files.test_root_has_a_name, FakeHost({"id -un": Result("toor\n")}))
+    assert "toor" in finding_of(
+        system_files.test_root_has_a_name, FakeHost({"id -un": Result("toor\n")})
+    )
 
 
 @pytest.mark.parametrize("result", [MISSING, EMPTY_FILE], ids=["missing", "empty"])
 def test_a_missing_id_is_the_finding_of_coreutils(result: Result) -> None:
     with pytest.raises(Blocked):
-        files.test_root_has_a_name(FakeHost({"id -un": result}))
+        system_files.test_root_has_a_name(FakeHost({"id -un": result}))
 
 
 def test_tmp_must_take_programs() -> None:
-    files.test_tmp_works(FakeHost({"/tmp/": Result("ready\n")}))
+    system_files.test_tmp_works(FakeHost({"/tmp/": Result("ready\n")}))
     noexec = Result(rc=126, stderr="sh: 1: /tmp/.pytest-dcs-run: Permission denied\n")
-    assert "Permission denied" in finding_of(files.test_tmp_works, FakeHost({"/tmp/": noexec}))
+    assert "Permission denied" in finding_of(
+        system_files.test_tmp_works, FakeHost({"/tmp/": noexec})
+    )
 
 
 def test_a_host_name_without_address_is_found() -> None:
     address = Result("172.18.0.2      1123-093000-dcslocal-10-0-0-2\n")
-    files.test_host_name_resolves(FakeHost({"getent": address}))
-    found = finding_of(files.test_host_name_resolves, FakeHost({"getent": Result(rc=2)}))
+    system_files.test_host_name_resolves(FakeHost({"getent": address}))
+    found = finding_of(system_files.test_host_name_resolves, FakeHost({"getent": Result(rc=2)}))
     assert "exit status 2" in found
 
 
 def test_an_image_without_getent_is_left_to_the_spark_job() -> None:
     with pytest.raises(NotApplicable):
-        files.test_host_name_resolves(FakeHost({"getent": MISSING}))
+        system_files.test_host_name_resolves(FakeHost({"getent": MISSING}))
 
 
 @pytest.mark.parametrize("result", [MISSING, EMPTY_FILE], ids=["missing", "empty"])

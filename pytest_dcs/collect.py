@@ -66,9 +66,9 @@ class Collector:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Make each test that asks for an image once per entry of the plan."""
-        if "_dcs_entry" in metafunc.fixturenames:
+        if rules.ENTRY_FIXTURE in metafunc.fixturenames:
             metafunc.parametrize(
-                "_dcs_entry",
+                rules.ENTRY_FIXTURE,
                 self.plan.entries,
                 indirect=True,
                 scope="session",

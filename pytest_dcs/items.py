@@ -25,7 +25,7 @@ def rule_of(item: pytest.Item) -> Rule | None:
 def entry_of(item: pytest.Item) -> Entry | None:
     """Return the image and runtime that an item is about, if any."""
     callspec = getattr(item, "callspec", None)
-    entry: Entry | None = callspec.params.get("_dcs_entry") if callspec else None
+    entry: Entry | None = callspec.params.get(rules.ENTRY_FIXTURE) if callspec else None
     return entry
 
 

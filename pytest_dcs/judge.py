@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from pytest_dcs.runtimes import Catalogue
 
 
+LOG_LINES = 40
+"""How many lines of a probe's log stand below a failure."""
+
+
 class Judge:
     """Decides in the process that runs a check; its findings travel on the reports."""
 
@@ -81,6 +85,7 @@ class Judge:
         report.user_properties = list(item.user_properties)
         if isinstance(error, AssertionError) and call.excinfo is not None:
             report.sections.append((str(rule), guidance(rule)))
+            report.sections += probe_log(item, rule)
             if item.config.getoption("tbstyle") == "auto":
                 report.longrepr = finding_only(call.excinfo)
         if isinstance(error, (rules.NotApplicable, rules.Blocked)) and call.excinfo is not None:
@@ -190,6 +195,14 @@ def guidance(rule: Rule) -> str:
     """Return what stands below a failure: why it matters, what to do, where to read."""
     docs = "\n      ".join(rule.sources)
     return f"why   {indent(rule.why)}\nfix   {indent(rule.fix)}\ndocs  {docs}"
+
+
+def probe_log(item: pytest.Item, rule: Rule) -> list[tuple[str, str]]:
+    """Return the end of what the rule's probe logged, as sections of a report."""
+    found = getattr(item, "funcargs", {}).get(rule.probe)
+    lines = getattr(found, "log", "").splitlines()[-LOG_LINES:]
+    title = f"end of the log behind {rule.probe}"
+    return [(title, "\n".join(lines))] if lines else []
 
 
 def indent(text: str) -> str:

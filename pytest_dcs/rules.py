@@ -41,6 +41,9 @@ FAMILIES = {
 }
 """The families of rules, in the order in which they are checked and shown."""
 
+ENTRY_FIXTURE = "_dcs_entry"
+"""The fixture that gives a test its image and runtime."""
+
 CHECKS_PACKAGE = "pytest_dcs.checks"
 ANSWER_LINES = 3
 """How much of a command's output a finding quotes; of a Python traceback the last line says all."""
@@ -198,8 +201,11 @@ def rule(
             probe=probes[0] if probes else None,
         )
         check.dcs_rule = declared  # type: ignore[attr-defined]
-        mark: Callable[[Check], Check] = pytest.mark.dcs(id)
-        return mark(check)
+        # A user may override a fixture by one that does not ask for the entry; the check still is
+        # about one.
+        for mark in (pytest.mark.dcs(id), pytest.mark.usefixtures(ENTRY_FIXTURE)):
+            check = mark(check)
+        return check
 
     return declare
 

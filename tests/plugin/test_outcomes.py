@@ -8,6 +8,18 @@ from pytest_dcs.report.findings import INCONCLUSIVE
 
 from .conftest import STATIC, junit_properties
 
+FAILING_SPARK = """
+
+from pytest_dcs.spark import Smoke, Stage
+
+LOG = "\\n".join([*(f"line {number}" for number in range(100)), "Caused by: the reason"])
+
+
+@pytest.fixture(scope="session")
+def dcs_spark_smoke():
+    return Smoke((Stage("python-udf", "failed", "boom"), Stage("rdd", "passed")), LOG, {})
+"""
+
 ARM = "platform of the image: found linux/arm64; needed linux/amd64"
 
 
@@ -34,6 +46,25 @@ def test_a_failure_says_found_needed_why_fix_and_where_to_read(dcs: pytest.Pytes
             f"  FAIL    IMG001 platform-is-linux-amd64: {ARM}",
         ]
     )
+
+
+def test_a_failing_spark_stage_keeps_the_end_of_the_drivers_log(
+    dcs: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pytest_dcs.spark.provision", lambda *_: None)
+    with (dcs.path / "conftest.py").open("a") as conftest:
+        conftest.write(FAILING_SPARK)
+    result = dcs.runpytest("--dcs-image=good:1", "--dcs-runtime=15.4", "--dcs-select=SPK004,SPK005")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "*SPK004*",
+            "why *",
+            "*- end of the log behind dcs_spark_smoke -*",
+            "Caused by: the reason",
+        ]
+    )
+    result.stdout.no_fnmatch_line("line 0")
 
 
 def test_a_failure_shows_no_python_source(dcs: pytest.Pytester) -> None:

@@ -64,6 +64,8 @@ def test_a_failing_spark_stage_keeps_the_end_of_the_drivers_log(
             "Caused by: the reason",
         ]
     )
+    # The override asks for no image; the finding still is about one.
+    result.stdout.fnmatch_lines(["good:1 * on 15.4: NOT releasable", "*FAIL    SPK004*boom*"])
     result.stdout.no_fnmatch_line("line 0")
 
 

@@ -86,14 +86,12 @@ class Collector:
         self, config: pytest.Config, items: list[pytest.Item]
     ) -> None:
         """Leave out rules that are not selected, and put the rest in order."""
-        left_out = [item for item in items if not self._is_selected(item)]
-        if left_out:
+        selected = [item for item in items if self._is_selected(item)]
+        if len(selected) < len(items):
+            left_out = [item for item in items if not self._is_selected(item)]
             config.hook.pytest_deselected(items=left_out)
         order = order_of_rules()
-        items[:] = sorted(
-            (item for item in items if self._is_selected(item)),
-            key=lambda item: self._position(item, order),
-        )
+        items[:] = sorted(selected, key=lambda item: self._position(item, order))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -261,6 +261,17 @@ class DuplicateEntry(SetupError):
         )
 
 
+class SparkNotForeseen(SetupError):
+    """A test wants the Spark job's result after its image was launched without one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the image was launched without its Spark job.",
+            cause="A test asks for dcs_spark_smoke by getfixturevalue, which nobody can foresee.",
+            next_step="Name dcs_spark_smoke among the test's arguments.",
+        )
+
+
 class NoSparkSource(SetupError):
     """The Spark to inject can neither be found in the cache nor fetched."""
 

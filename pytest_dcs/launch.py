@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pytest_dcs import fuse, spark
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
-from pytest_dcs.errors import ContainerEnded
+from pytest_dcs.errors import ContainerEnded, SparkNotForeseen
 from pytest_dcs.shell import Shell
 
 if TYPE_CHECKING:
@@ -141,10 +141,12 @@ class Launch:
         self._shell = self._container = None
 
     def spark_smoke(self) -> spark.Smoke:
-        """Return what the Spark job found, waiting for its end."""
+        """Return what the Spark job found, waiting for its end.
+
+        Raises `SparkNotForeseen` for a launch that was not asked to run it.
+        """
         if self._smoke is None:
-            self._start_spark()
-        assert self._smoke is not None
+            raise SparkNotForeseen
         return self._smoke.result(SPARK_TIMEOUT * self.time_factor)
 
     def fuse_smoke(self) -> fuse.FuseMount | None:

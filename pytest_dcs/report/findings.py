@@ -86,9 +86,9 @@ class Judgement:
     @property
     def proved_something(self) -> bool:
         """Whether anything that could have failed has passed."""
-        return any(each.outcome in {"pass", "waived"} for each in self.findings.values()) or (
-            not self.findings and self.own_passes > 0
-        )
+        if self.findings:
+            return bool(self.having("pass"))
+        return self.own_passes > 0
 
 
 def exit_status(current: int, judgements: Iterable[Judgement]) -> int:

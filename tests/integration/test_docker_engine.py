@@ -6,7 +6,6 @@ import gc
 import io
 import os
 import socket
-import tarfile
 import threading
 import time
 import uuid
@@ -22,6 +21,7 @@ from pytest_dcs.engines.docker import DockerEngine
 from pytest_dcs.errors import ContainerEnded
 from pytest_dcs.shell import Shell
 
+from .archives import archive
 from .forwarder import Forwarder, make_certificates
 
 if TYPE_CHECKING:
@@ -85,16 +85,6 @@ def output_of(container: DockerContainer, script: str) -> str:
     finally:
         shell.close()
     return completed.stdout.decode() + completed.stderr.decode()
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 @pytest.mark.usefixtures("failing_connections")

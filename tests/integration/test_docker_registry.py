@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import http.client
-import io
 import json
 import os
 import shutil
 import socket
 import subprocess
-import tarfile
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -20,6 +18,8 @@ import pytest
 
 from pytest_dcs import errors
 from pytest_dcs.engines.docker import DockerEngine
+
+from .archives import archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,16 +94,6 @@ def configured(
 def login(registry: str, password: str = PASSWORD) -> dict[str, object]:
     secret = base64.b64encode(f"{USER}:{password}".encode()).decode()
     return {"auths": {registry: {"auth": secret}}}
-
-
-def archive(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def small_image(docker_command: DockerCommand, name: str, *, architecture: str = "amd64") -> str:

@@ -29,8 +29,8 @@ def matrix(dcs: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_each_entry_has_its_own_runtimes_and_waivers(matrix: pytest.Pytester) -> None:
-    result = matrix.runpytest(MATRIX, "--dcs-select=IMG001")
-    result.assert_outcomes(passed=2, xfailed=1)
+    result = matrix.runpytest(MATRIX, "--dcs-select=IMG001,IMG003")
+    result.assert_outcomes(passed=5, xfailed=1)
     result.stdout.fnmatch_lines(
         ["good:1 * on 14.3: *", "good:1 * on 15.4: *", "arm:1 * on 16.4: *"]
     )

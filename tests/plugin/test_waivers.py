@@ -37,6 +37,13 @@ def test_a_waived_rule_is_an_expected_failure_and_is_shown(dcs: pytest.Pytester)
     )
 
 
+def test_a_run_in_which_all_is_waived_proves_nothing(dcs: pytest.Pytester) -> None:
+    waive(dcs)
+    result = dcs.runpytest(ARM, "--dcs-select=IMG001", "--dcs-runtime=15.4")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["arm:1 * on 15.4: inconclusive"])
+
+
 def test_a_waiver_reaches_the_workers_of_xdist(dcs: pytest.Pytester) -> None:
     waive(dcs)
     result = dcs.runpytest_subprocess(ARM, *STATIC, "-n1")

@@ -1,12 +1,14 @@
-"""Commands that are no test run: `python -m pytest_dcs rules`, `explain`, `sweep`."""
+"""Commands that are no test run: `python -m pytest_dcs rules`, `explain`, `sweep`, `warm`."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pytest_dcs import errors
+from pytest_dcs import errors, options
 from pytest_dcs.report import pages
 
 if TYPE_CHECKING:
@@ -22,9 +24,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("rule")
     sweep = commands.add_parser("sweep", help="Remove what runs have left on the engine")
     sweep.add_argument("--cache", action="store_true", help="Remove the cached Sparks as well")
+    warm = commands.add_parser("warm", help="Make ready what a run's Spark job will need")
+    warm.add_argument("image")
+    warm.add_argument("--runtime", required=True, help="Databricks Runtime, such as 15.4")
+    warm.add_argument("--profile", default="python", help="What the image offers")
     chosen = parser.parse_args(arguments)
     try:
         pages.show(run(chosen))
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped\n")
+        return 130
     except errors.SetupError as error:
         sys.stderr.write(f"ERROR: {error}\n")
         return 4
@@ -39,12 +48,47 @@ def run(chosen: argparse.Namespace) -> str:
         return pages.explain(chosen.rule)
     from pytest_dcs.engines.docker import DockerEngine
 
+    if chosen.command == "warm":
+        return warmed(chosen)
     engine = DockerEngine()
     try:
         removed = engine.sweep(kept=True, cache=chosen.cache)
     finally:
         engine.close()
     return "\n".join(f"removed {name}" for name in removed) or "nothing to remove"
+
+
+def warmed(chosen: argparse.Namespace) -> str:
+    """Fetch the runtime's Spark and make its class-data archive for the image's JDK."""
+    from pytest_dcs import runtimes, spark_cache, warm
+    from pytest_dcs.engines.docker import DockerEngine
+    from pytest_dcs.launch_request import LaunchRequest
+
+    own_runtimes = Path("dcs-runtimes.toml")
+    catalogue = runtimes.load(own_runtimes if own_runtimes.exists() else None)
+    runtime, features = catalogue.find(chosen.runtime), catalogue.features(chosen.profile)
+    folder = os.environ.get(options.OPTIONS["cache"].variable)
+    engine = DockerEngine()
+    try:
+        request = LaunchRequest(
+            image=engine.resolve(chosen.image, "missing"),
+            runtime=runtime,
+            features=features,
+            needs=frozenset(),
+            run_id="warm",
+            timeout=options.OPTIONS["timeout"].default,
+            cache_directory=Path(folder) if folder else options.default_cache_directory(),
+        )
+        spark_cache.provision(runtime.pyspark, request.cache_directory, say)
+        archive = warm.make(engine, request, say, wait=True)
+    finally:
+        engine.close()
+    return f"ready: {archive.path}" if archive else "another run still makes the archive"
+
+
+def say(line: str) -> None:
+    """Tell the user at once what is being done."""
+    sys.stderr.write(f"dcs: {line}\n")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 
 from pytest_dcs import rules, spark
 from pytest_dcs.fixtures import NEEDS_IMAGE
-from pytest_dcs.items import entry_of, rule_of, wants_spark
+from pytest_dcs.items import entry_of, probes_of, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pytest_dcs.plan import Plan
 
 CHECKS = sorted(Path(__file__).with_name("checks").glob("[!_]*.py"))
+SPARK_PROBES = frozenset({"dcs_spark_smoke", "dcs_spark_deep_smoke", "dcs_spark"})
+"""Fixtures that need the runtime's Spark."""
+DEEP_PROBE = "dcs_spark_deep_smoke"
 SHARED_DISTRIBUTIONS = {"load", "loadscope", "loadfile", "loadgroup", "worksteal"}
 """Values of xdist's --dist that share tests out among workers."""
 
@@ -65,7 +68,7 @@ class Collector:
         return report
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Make each test that asks for an image once per entry of the plan."""
+        """Make each test that asks for an image once per entry of the plan, and per smoke file."""
         if rules.ENTRY_FIXTURE in metafunc.fixturenames:
             metafunc.parametrize(
                 rules.ENTRY_FIXTURE,
@@ -74,6 +77,10 @@ class Collector:
                 scope="session",
                 ids=[entry.id for entry in self.plan.entries],
             )
+        if rules.SMOKE_FILE_FIXTURE in metafunc.fixturenames:
+            files = self.settings.smoke.value
+            ids = [Path(file).name for file in files] or ["none"]
+            metafunc.parametrize(rules.SMOKE_FILE_FIXTURE, files or [None], ids=ids)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         """Let `-k` find a check by its rule's id and name."""
@@ -105,7 +112,7 @@ class Collector:
         wanted = {
             entry.runtime.pyspark
             for entry in self.plan.entries
-            if wants_spark(session.items, entry)
+            if probes_of(session.items, entry) & SPARK_PROBES
         }
         for version in sorted(wanted):
             spark.provision(version, self.settings.cache_directory, self._say)
@@ -123,9 +130,12 @@ class Collector:
 
     def _is_selected(self, item: pytest.Item) -> bool:
         rule = rule_of(item)
-        return rule is None or rules.is_selected(
-            rule.id, self.settings.select.value, self.settings.ignore.value
-        )
+        if rule is None:
+            return True
+        select, ignore = self.settings.select.value, self.settings.ignore.value
+        if rule.probe == DEEP_PROBE and not (self.settings.deep.value or rule.id in select):
+            return False
+        return rules.is_selected(rule.id, select, ignore)
 
     def _position(self, item: pytest.Item, order: Mapping[str, int]) -> tuple[int, int, int]:
         """Return where an item stands: by entry, then rules, own tests, and slow probes last."""

@@ -261,14 +261,26 @@ class DuplicateEntry(SetupError):
         )
 
 
-class SparkNotForeseen(SetupError):
-    """A test wants the Spark job's result after its image was launched without one."""
+class ProbeNotForeseen(SetupError):
+    """A test wants a slow probe's result after its image was launched without the probe."""
 
-    def __init__(self) -> None:
+    def __init__(self, fixture: str) -> None:
         super().__init__(
-            "the image was launched without its Spark job.",
-            cause="A test asks for dcs_spark_smoke by getfixturevalue, which nobody can foresee.",
-            next_step="Name dcs_spark_smoke among the test's arguments.",
+            f"the image was launched without what {fixture} reads.",
+            cause=f"A test asks for {fixture} by getfixturevalue, which nobody can foresee.",
+            next_step=f"Name {fixture} among the test's arguments.",
+        )
+
+
+class FileUnreadable(SetupError):
+    """A file that an option names cannot be read."""
+
+    def __init__(self, option: str, path: Path, detail: str) -> None:
+        super().__init__(
+            f"the file {path} cannot be read ({detail}).",
+            cause=f"{option} names a file that is not there, or that may not be read.",
+            next_step="A relative path counts from where pytest was called, in the pytest "
+            "configuration from the root directory.",
         )
 
 
@@ -292,4 +304,39 @@ class CacheUnusable(SetupError):
             f"the cache {directory} cannot be used ({detail}).",
             cause="The folder is read-only or belongs to another user, or the disk is full.",
             next_step="Make room for 1 GB there, or point XDG_CACHE_HOME at a folder that has it.",
+        )
+
+
+class InitScriptUnreadable(SetupError):
+    """An init script that this machine does not have."""
+
+    def __init__(self, text: str, detail: str) -> None:
+        super().__init__(
+            f"the init script {text!r} cannot be read ({detail}).",
+            cause="A relative path counts from where pytest was called, in the pytest "
+            "configuration from the root directory, in a matrix file from the file's folder.",
+            next_step="Name a file of this machine, or file:/PATH for one that the image has.",
+        )
+
+
+class InitScriptElsewhere(SetupError):
+    """An init script in a place that only a cluster can reach."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"the init script {text!r} is out of reach.",
+            cause="Workspace files, volumes and cloud storage are read with a cluster's rights.",
+            next_step="Name the file that it was made from: --dcs-init-script=scripts/proxy.sh, "
+            "with global: before it for a global init script.",
+        )
+
+
+class ArchiveNotMade(SetupError):
+    """A class-data archive could not be made; Spark only starts more slowly without."""
+
+    def __init__(self, image: str, detail: str) -> None:
+        super().__init__(
+            f"no class-data archive was made of {image} ({detail}).",
+            cause="The image's Spark job has to pass, on a HotSpot JVM of JDK 11 or later.",
+            next_step=f"`pytest --dcs-image={image} --dcs-select=SPK` shows whether it does.",
         )

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_dcs import rules, stash
-from pytest_dcs.items import wants_spark
+from pytest_dcs.items import probes_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from pytest_dcs.launch import Launch
     from pytest_dcs.plan import Entry
     from pytest_dcs.runtimes import Runtime
-    from pytest_dcs.spark import Smoke
+    from pytest_dcs.spark_cluster import SparkCluster
+    from pytest_dcs.spark_runner import SparkRunner
+    from pytest_dcs.stages import Smoke
 
 NEEDS_IMAGE = "needs --dcs-image"
 
@@ -78,7 +81,9 @@ def dcs_launch(
     dcs_environment: Mapping[str, str],
 ) -> Generator[Launch, None, None]:
     """Start the image as a node does, once for all its tests; it may have failed to start."""
-    from pytest_dcs.launch import Launch, LaunchRequest
+    from pytest_dcs import init_scripts
+    from pytest_dcs.launch import Launch
+    from pytest_dcs.launch_request import LaunchRequest
 
     settings = request.config.stash[stash.SETTINGS]
     launch = Launch(
@@ -87,13 +92,20 @@ def dcs_launch(
             image=_dcs_entry.image,
             runtime=_dcs_entry.runtime,
             features=_dcs_entry.features,
+            needs=request.config.stash[stash.CATALOGUE].needs_of(_dcs_entry.runtime),
             run_id=stash.run_id_of(request.config),
             timeout=settings.timeout.value,
             cache_directory=settings.cache_directory,
-            java_options=settings.spark_java_options.value,
+            tuned=settings.spark_tuning.value,
             environment=dcs_environment,
+            init_scripts=tuple(map(init_scripts.parse, _dcs_entry.init_scripts)),
+            probes=probes_of(request.session.items, _dcs_entry),
+            without=frozenset(settings.without.value),
+            jars=tuple(map(Path, settings.jar.value)),
+            spark_conf=settings.spark_conf.value,
+            spark_mode=settings.spark_mode.value,
+            open_network=settings.open_network.value,
             keep=settings.keep.value,
-            with_spark=wants_spark(request.session.items, _dcs_entry),
         ),
     )
     launch.start()
@@ -151,9 +163,52 @@ def dcs_python(dcs_inventory: Inventory) -> Python:
 
 
 @pytest.fixture(scope="session")
-def dcs_spark_smoke(_dcs_started: Launch) -> Smoke:
-    """Return what the PySpark smoke job found; it runs beside the other checks."""
-    return _dcs_started.spark_smoke()
+def _dcs_node(_dcs_started: Launch) -> Launch:
+    """Return the launch if no init script has ended it."""
+    if _dcs_started.stopped is not None:
+        raise rules.Blocked(_dcs_started.stopped)
+    return _dcs_started
+
+
+@pytest.fixture(scope="session")
+def dcs_spark_smoke(_dcs_node: Launch) -> Smoke:
+    """Return what the PySpark reference job found; it runs beside the other checks."""
+    return _dcs_node.spark_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_spark_deep_smoke(_dcs_node: Launch) -> Smoke:
+    """Return what the deep Spark job found; it runs after the reference job."""
+    return _dcs_node.spark_deep_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_spark(_dcs_node: Launch) -> Generator[SparkRunner, None, None]:
+    """Run code of yours in the container with the runtime's Spark, in one session for all."""
+    runner = _dcs_node.spark_runner()
+    yield runner
+    runner.close()
+
+
+@pytest.fixture(scope="session")
+def dcs_spark_cluster(_dcs_node: Launch) -> SparkCluster:
+    """Return the further nodes of the cluster."""
+    if _dcs_node.cluster is None:
+        msg = "Spark runs in the driver, without --dcs-spark-mode=cluster"
+        raise rules.NotApplicable(msg)
+    return _dcs_node.cluster
+
+
+@pytest.fixture(scope="session")
+def dcs_notebook_smoke(_dcs_node: Launch) -> Smoke:
+    """Return what a notebook's environments, user and kernel did, beside the other checks."""
+    return _dcs_node.notebook_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_language_server_smoke(_dcs_node: Launch) -> Smoke:
+    """Return what the language server answered, beside the other checks."""
+    return _dcs_node.language_server_smoke()
 
 
 @pytest.fixture(scope="session")

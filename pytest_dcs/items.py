@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from pytest_dcs.plan import Entry
     from pytest_dcs.rules import Rule
 
-SPARK_FIXTURE = "dcs_spark_smoke"
-
 
 def rule_of(item: pytest.Item) -> Rule | None:
     """Return the rule that an item checks, if any."""
@@ -29,13 +27,14 @@ def entry_of(item: pytest.Item) -> Entry | None:
     return entry
 
 
-def wants_spark(items: Iterable[pytest.Item], entry: Entry | None = None) -> bool:
-    """Tell whether any item, of an entry where one is given, reads the Spark job's result."""
-    return any(
-        SPARK_FIXTURE in getattr(item, "fixturenames", ())
-        and (entry is None or entry_of(item) == entry)
-        and applies(item)
+def probes_of(items: Iterable[pytest.Item], entry: Entry) -> frozenset[str]:
+    """Return the fixtures by which the items of an entry read slow probes, or run Spark."""
+    return frozenset(
+        fixture
         for item in items
+        if entry_of(item) == entry and applies(item)
+        for fixture in getattr(item, "fixturenames", ())
+        if rules.is_probe(fixture)
     )
 
 

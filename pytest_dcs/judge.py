@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dcs import errors, rules, waivers
+from pytest_dcs import errors, rules, steps, waivers
 from pytest_dcs.items import entry_of, rule_of
 from pytest_dcs.report.findings import BROKEN, Finding, Outcome
 
@@ -71,6 +72,8 @@ class Judge:
         if entry is None:
             return report
         report.dcs_entry = entry.id  # type: ignore[attr-defined]
+        launch: Launch | None = getattr(item, "funcargs", {}).get("dcs_launch")
+        report.dcs_seconds = dict(launch.seconds) if launch else {}  # type: ignore[attr-defined]
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, errors.SetupError):
             report.longrepr = str(error)
@@ -98,6 +101,9 @@ class Judge:
     def _refuse_inapplicable(self, rule: Rule, entry: Entry) -> None:
         if rule.feature is not None and rule.feature not in entry.features:
             msg = f"profile {entry.profile} does not declare {rule.feature}"
+            raise rules.NotApplicable(msg)
+        if rule.step is not None and rule.step in self.settings.without.value:
+            msg = f"{rule.step} is left out by --dcs-without"
             raise rules.NotApplicable(msg)
         if rule.need is None:
             return
@@ -149,6 +155,7 @@ class Judge:
             rule=rule.id,
             name=rule.name,
             outcome=outcome,
+            subject=subject_of(item),
             message=str(error or ""),
             items=cause.items if isinstance(cause, rules.RuleBroken) else (),
             stale_waiver=waiver.text if waiver is not None and outcome == "pass" else "",
@@ -169,6 +176,13 @@ class Judge:
             return "error"
         lenient = rule.level == "advice" and not self.settings.strict.value
         return "advice" if lenient and isinstance(error, AssertionError) else "fail"
+
+
+def subject_of(item: pytest.Item) -> str:
+    """Return the name of the file that a check is about, where it is made once for each of some."""
+    callspec = getattr(item, "callspec", None)
+    file = callspec.params.get(rules.SMOKE_FILE_FIXTURE) if callspec else None
+    return Path(file).name if file else ""
 
 
 def finding_only(failure: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:
@@ -194,7 +208,11 @@ def properties(finding: Finding, entry: Entry) -> list[tuple[str, object]]:
 def guidance(rule: Rule) -> str:
     """Return what stands below a failure: why it matters, what to do, where to read."""
     docs = "\n      ".join(rule.sources)
-    return f"why   {indent(rule.why)}\nfix   {indent(rule.fix)}\ndocs  {docs}"
+    text = f"why   {indent(rule.why)}\nfix   {indent(rule.fix)}\ndocs  {docs}"
+    assumed = ", ".join(steps.assumptions_of(rule.step))
+    if assumed:
+        text += f"\nnote  this step of the launch assumes {assumed}: see --dcs-explain launch"
+    return text
 
 
 def probe_log(item: pytest.Item, rule: Rule) -> list[tuple[str, str]]:

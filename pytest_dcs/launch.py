@@ -2,83 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import tarfile
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from pytest_dcs import fuse, spark
+from pytest_dcs import fuse, init_scripts, node, notebook, spark_cluster, spark_jobs
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
-from pytest_dcs.errors import ContainerEnded, SparkNotForeseen
+from pytest_dcs.errors import ContainerEnded, ProbeNotForeseen
+from pytest_dcs.launch_request import DEEP, LANGUAGE_SERVER, NOTEBOOK, RUNNER, SPARK
 from pytest_dcs.shell import Shell
+from pytest_dcs.spark_jobs import SparkJobs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator
 
+    from pytest_dcs.class_data import Wish
     from pytest_dcs.engines import Container, Engine
-    from pytest_dcs.image import Image, ImageConfig
-    from pytest_dcs.runtimes import Runtime
+    from pytest_dcs.init_scripts import ScriptRun
+    from pytest_dcs.launch_request import LaunchRequest
+    from pytest_dcs.spark_cluster import SparkCluster
+    from pytest_dcs.spark_runner import SparkRunner
+    from pytest_dcs.stages import Smoke, StagedProbe
 
 logger = logging.getLogger(__name__)
 
-PLATFORM_ENVIRONMENT = {
-    "DB_HOME": "/databricks",
-    "SPARK_HOME": "/databricks/spark",
-    "SPARK_LOCAL_DIRS": "/local_disk0",
-    "DATABRICKS_LIBS_NFS_ROOT_DIR": ".ephemeral_nfs",
-    "DATABRICKS_CLUSTER_LIBS_ROOT_DIR": "cluster_libraries",
-    "PYTHONHASHSEED": "0",
+NOTEBOOK_TIMEOUT = 180.0
+"""Seconds that a notebook's kernel or language server may take for everything; about five."""
+
+STEP_STAGES = {
+    NOTEBOOK: ("cluster-libraries", "notebook-environment", "notebook-user", "kernel"),
+    LANGUAGE_SERVER: ("language-server",),
 }
-"""Variables that were seen on clusters, with their values.
-
-https://github.com/databricks/containers/blob/master/experimental/ubuntu/ganglia/start_spark_slave.sh
-"""
-
-PLATFORM_DIRECTORIES = {
-    "/local_disk0": 0o755,
-    "/local_disk0/tmp": 0o1777,
-    "/local_disk0/.ephemeral_nfs": 0o755,
-    "/local_disk0/.ephemeral_nfs/cluster_libraries": 0o755,
-    "/local_disk0/.ephemeral_nfs/envs": 0o755,
-    "/databricks": 0o755,
-    "/databricks/driver": 0o755,
-}
-"""What the platform makes in a container before anything of the user's runs, with its modes."""
-
-PLATFORM_LINKS = {"/databricks/python": "/databricks/python3"}
-"""Links that the platform makes where the image has nothing in their place."""
-
-PLATFORM_PATHS = (*PLATFORM_DIRECTORIES, *PLATFORM_LINKS, "/databricks/spark")
-HOST_NAME = "1123-093000-dcslocal-10-0-0-2"
-"""A name of the form that nodes have: the cluster's id, then the address with dashes."""
-
-SPARK_MOUNT = "/opt/pytest-dcs/spark"
-DEFAULT_PYTHON = "/databricks/python3/bin/python3"
-JVM_DIRECTORY = "/usr/lib/jvm"
-SPARK_TIMEOUT = 300.0
-"""Seconds that the Spark smoke job may take; it takes about ten on two cores."""
-EMULATION_FACTOR = 5
-"""How much longer everything may take where the engine emulates linux/amd64."""
-
-
-@dataclass(frozen=True)
-class LaunchRequest:
-    """What is to be launched, and which slow probes the selected checks will read."""
-
-    image: Image
-    runtime: Runtime
-    features: frozenset[str]
-    run_id: str
-    timeout: float
-    cache_directory: Path
-    java_options: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """What the cluster's `spark_env_vars` would add."""
-    keep: bool = False
-    with_spark: bool = False
+"""Steps of the launch that are stages of a probe, by the same names."""
 
 
 class Launch:
@@ -88,11 +44,20 @@ class Launch:
         self.request = request
         self.failure: str | None = None
         """Why the image could not be started; a fault of the image."""
-        self.seconds = 0.0
+        self.script_runs: list[ScriptRun] = []
+        """How the init scripts ended; where the last one failed, no later step was taken."""
+        self.platform_paths: list[str] = []
+        """What the image itself has at paths that are the platform's."""
+        self.seconds: dict[str, float] = {}
+        """How long each step took that has ended."""
+        self.cluster: SparkCluster | None = None
+        """The further nodes, in cluster mode."""
         self._engine = engine
         self._container: Container | None = None
         self._shell: Shell | None = None
-        self._smoke: spark.SmokeProbe | None = None
+        self._probes: dict[str, StagedProbe] = {}
+        self._spark: SparkJobs | None = None
+        self._notes: list[str] = []
 
     @property
     def container(self) -> Container:
@@ -109,19 +74,43 @@ class Launch:
         return self._shell
 
     @property
+    def notes(self) -> list[str]:
+        """What a reader of the verdict should know and what is no fault of the image."""
+        return [*self._notes, *(self._spark.notes if self._spark else ())]
+
+    @property
+    def wish(self) -> Wish | None:
+        """The class-data archive that the reference job has missed, once it has passed."""
+        return self._spark.wish if self._spark else None
+
+    @property
     def time_factor(self) -> int:
         """How much longer than usual things may take here."""
-        return EMULATION_FACTOR if self.container.emulated else 1
+        return node.time_factor(self.container)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the launch went no further than the init scripts; None where it did."""
+        failed = next((run for run in self.script_runs if run.failed), None)
+        return f"the init script {failed.script.path} has ended the launch" if failed else None
 
     def start(self) -> None:
         """Start the container; raises `SetupError` where the fault is not the image's."""
         started = time.monotonic()
         try:
-            self._start_container()
-            self._shell = Shell(self.container, timeout=self.request.timeout * self.time_factor)
-            self._lay_out_node()
-            if self.request.with_spark:
-                self._start_spark()
+            with self._step("container"):
+                self._start_container()
+            with self._step("runtime-code"):
+                self._lay_out_node()
+            with self._step("init-scripts"):
+                self.script_runs = self._run_init_scripts(self.container)
+                # The shell opens now, so that what scripts leave running is none of its commands.
+                self.shell.run(":")
+            if self.request.with_cluster and not self.stopped:
+                with self._step("cluster"):
+                    self._start_cluster()
+            if not self.stopped:
+                self._start_probes()
         except (LaunchFailed, ContainerEnded, AssertionError) as error:
             # An AssertionError is a shell or a probe that the image could not run.
             self.end()
@@ -129,115 +118,168 @@ class Launch:
         except BaseException:
             self.end()
             raise
-        self.seconds = time.monotonic() - started
-        logger.info("launched %s in %.1f s", self.request.image.reference, self.seconds)
+        seconds = time.monotonic() - started
+        logger.info("launched %s in %.1f s", self.request.image.reference, seconds)
 
     def end(self) -> None:
         """End the container and all that runs in it."""
+        if self.cluster is not None:
+            self.cluster.end()
         if self._shell is not None:
             self._shell.close()
         if self._container is not None:
             self._container.end()
         self._shell = self._container = None
 
-    def spark_smoke(self) -> spark.Smoke:
-        """Return what the Spark job found, waiting for its end.
+    def spark_smoke(self) -> Smoke:
+        """Return what the reference job found, waiting for its end."""
+        smoke = self._spark_jobs(SPARK).reference()
+        self.seconds.setdefault("driver", smoke.stage("start").seconds)
+        return smoke
 
-        Raises `SparkNotForeseen` for a launch that was not asked to run it.
-        """
-        if self._smoke is None:
-            raise SparkNotForeseen
-        return self._smoke.result(SPARK_TIMEOUT * self.time_factor)
+    def spark_deep_smoke(self) -> Smoke:
+        """Return what the deep job found; it starts when the reference job has ended."""
+        return self._spark_jobs(DEEP).deep()
+
+    def spark_runner(self) -> SparkRunner:
+        """Return what runs code of the user's with the runtime's Spark."""
+        return self._spark_jobs(RUNNER).runner()
+
+    def notebook_smoke(self) -> Smoke:
+        """Return what the environments of libraries and notebook, and its kernel, did."""
+        return self._result(NOTEBOOK)
+
+    def language_server_smoke(self) -> Smoke:
+        """Return what the language server answered."""
+        return self._result(LANGUAGE_SERVER)
 
     def fuse_smoke(self) -> fuse.FuseMount | None:
         """Return what a real FUSE mount found; None where the engine grants no `/dev/fuse`."""
         if not self.container.fuse:
             return None
-        return fuse.mount(self.container, DEFAULT_PYTHON, self.request.timeout * self.time_factor)
+        timeout = self.request.timeout * self.time_factor
+        return fuse.mount(self.container, node.DEFAULT_PYTHON, timeout)
+
+    @contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        started = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - started
 
     def _start_container(self) -> None:
-        volumes = {}
-        if self.request.with_spark:
-            name = spark.volume_name(self.request.runtime.pyspark)
-            with self._spark_archive().open("rb") as archive:
-                self._engine.fill_volume(name, self.request.image, archive)
-            volumes[name] = SPARK_MOUNT
-        self._container = self._engine.launch(
-            self.request.image,
-            ContainerSpec(
-                run_id=self.request.run_id,
-                environment=platform_environment(self.request),
-                hostname=HOST_NAME,
-                fuse="fuse" in self.request.features,
-                volumes=volumes,
-                keep=self.request.keep,
+        shared = spark_jobs.SHARED_DIRECTORY if self.request.with_cluster else ""
+        volumes = (
+            spark_jobs.volumes(self.request, self._engine, self._notes)
+            if self.request.with_spark
+            else {}
+        )
+        spec = self._spec(node.HOST_NAME, shared_directory=shared, volumes=volumes)
+        self._container = self._engine.launch(self.request.image, spec)
+        self._shell = self._shell_of(self._container)
+
+    def _spec(self, host_name: str, **more: Any) -> ContainerSpec:
+        """Return what one node is started with."""
+        request = self.request
+        return ContainerSpec(
+            run_id=request.run_id,
+            environment=node.platform_environment(
+                request.image.config,
+                request.runtime,
+                request.environment,
+                as_seen="platform-variables" not in request.without,
             ),
+            hostname="" if "host-name" in request.without else host_name,
+            fuse="fuse" in request.features,
+            node_memory="shared-memory" not in request.without,
+            open_network=request.open_network,
+            keep=request.keep,
+            **more,
         )
 
-    def _spark_archive(self) -> Path:
-        version = self.request.runtime.pyspark
-        return spark.provision(version, self.request.cache_directory, logger.info)
+    def _shell_of(self, container: Container) -> Shell:
+        return Shell(container, timeout=self.request.timeout * self.time_factor)
 
     def _lay_out_node(self) -> None:
-        present = {path for path in PLATFORM_PATHS if self._exists(path)}
-        self.container.put_archive("/", node_layout(present, with_spark=self.request.with_spark))
-        if self.request.with_spark and "/databricks/spark" in present:
+        present = self._lay_out(self.container, self.shell)
+        self.platform_paths = [path for path in present if path not in node.PATHS_OF_IMAGES]
+
+    def _lay_out(self, container: Container, shell: Shell) -> list[str]:
+        """Lay out a node and return what the image had at paths of the platform."""
+        present = node.paths_of_platform(shell)
+        kept = list(present)
+        if "merged-runtime" in self.request.without and node.SPARK_HOME in present:
+            shell.run(f"rm -rf {node.SPARK_HOME}")
+            kept.remove(node.SPARK_HOME)
+        with_spark = self.request.with_spark
+        container.put_archive("/", node.node_layout(kept, with_spark=with_spark))
+        if with_spark and node.SPARK_HOME in kept:
             # The platform copies its runtime code over what the image has there.
-            self.shell.run(f"cp -a {SPARK_MOUNT}/. /databricks/spark/")
+            shell.run(f"cp -a {node.SPARK_MOUNT}/. {node.SPARK_HOME}/")
+        return present
 
-    def _exists(self, path: str) -> bool:
-        return self.shell.run(f"[ -e {path} ] || [ -L {path} ]").returncode == 0
-
-    def _start_spark(self) -> None:
-        has_python = "python" in self.request.features
-        self._smoke = spark.start_smoke(
-            self.container,
-            python=python_of(self.request.image.config) if has_python else None,
-            environment={},
-            java_options=self.request.java_options,
+    def _run_init_scripts(self, container: Container) -> list[ScriptRun]:
+        return init_scripts.run(
+            container,
+            self.request.init_scripts,
+            timeout=self.request.timeout * self.time_factor,
+            by_first_line="script-interpreter" not in self.request.without,
+            driver=None if container is self.container else self.container,
         )
-        self.shell.protect(self._smoke.pid)
 
+    def _start_cluster(self) -> None:
+        options = spark_jobs.java_options(self.request, tuned=spark_jobs.is_tuned(self.request))
+        self.cluster = spark_cluster.start(
+            self._launch_member, environment={}, java_options=options
+        )
 
-def python_of(config: ImageConfig) -> str:
-    """Return the interpreter that Spark and notebooks would take.
+    def _launch_member(self, host_name: str) -> Container:
+        """Launch a further node of the cluster; raises `LaunchFailed`."""
+        spec = self._spec(host_name, beside=self.container.name)
+        container = self._engine.launch(self.request.image, spec)
+        try:
+            shell = self._shell_of(container)
+            self._lay_out(container, shell)
+            shell.close()
+            self.script_runs += self._run_init_scripts(container)
+        except BaseException:
+            container.end()
+            raise
+        return container
 
-    Up to runtime 8.x it may be that of a conda environment.
-    https://github.com/databricks/containers/tree/release-9.1-LTS/ubuntu/python-conda
-    """
-    conda = config.environment.get("DATABRICKS_ROOT_CONDA_ENV")
-    default = f"/databricks/conda/envs/{conda}/bin/python" if conda else DEFAULT_PYTHON
-    return config.environment.get("PYSPARK_PYTHON", default)
+    def _start_probes(self) -> None:
+        request = self.request
+        if request.with_spark:
+            self._spark = SparkJobs(request, self.shell, self.cluster)
+        if self._spark and SPARK in request.probes:
+            self._spark.start_reference()
+        if NOTEBOOK in request.probes:
+            probe = notebook.start(
+                self.container,
+                features=request.features,
+                needs=request.needs,
+                without=request.without,
+                gateway=self._spark is not None and self._spark.has_gateway,
+            )
+            self._add(NOTEBOOK, probe)
+        if LANGUAGE_SERVER in request.probes:
+            probe = notebook.start_language_server(self.container, without=request.without)
+            self._add(LANGUAGE_SERVER, probe)
 
+    def _add(self, name: str, probe: StagedProbe) -> None:
+        self.shell.protect(probe.pid)
+        self._probes[name] = probe
 
-def platform_environment(request: LaunchRequest) -> Mapping[str, str]:
-    """Return what the platform adds to the image's own environment."""
-    chosen = {**request.image.config.environment, **request.environment}
-    java_home = {"JAVA_HOME": f"{JVM_DIRECTORY}/{chosen['JNAME']}"} if chosen.get("JNAME") else {}
-    return {
-        **PLATFORM_ENVIRONMENT,
-        "DATABRICKS_RUNTIME_VERSION": request.runtime.version,
-        **java_home,
-        **request.environment,
-    }
+    def _spark_jobs(self, fixture: str) -> SparkJobs:
+        """Raise `ProbeNotForeseen` for a launch that was not asked to have Spark."""
+        if self._spark is None:
+            raise ProbeNotForeseen(fixture)
+        return self._spark
 
-
-def node_layout(present: set[str], *, with_spark: bool) -> bytes:
-    """Return a tar of the directories and links of a node that the image does not have.
-
-    Made outside, so that laying them out needs no tool of the image.
-    """
-    links = {**PLATFORM_LINKS, **({"/databricks/spark": SPARK_MOUNT} if with_spark else {})}
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path, mode in PLATFORM_DIRECTORIES.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.type, member.mode = tarfile.DIRTYPE, mode
-            if path not in present:
-                archive.addfile(member)
-        for path, target in links.items():
-            member = tarfile.TarInfo(path.lstrip("/"))
-            member.type, member.linkname, member.mode = tarfile.SYMTYPE, target, 0o777
-            if path not in present:
-                archive.addfile(member)
-    return buffer.getvalue()
+    def _result(self, name: str) -> Smoke:
+        """Raise `ProbeNotForeseen` for a launch that was not asked to run the probe."""
+        if name not in self._probes:
+            raise ProbeNotForeseen(name)
+        smoke = self._probes[name].result(NOTEBOOK_TIMEOUT * self.time_factor)
+        for stage in STEP_STAGES[name]:
+            self.seconds.setdefault(stage, smoke.stage(stage).seconds)
+        return smoke

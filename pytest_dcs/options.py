@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 Value = TypeVar("Value")
-Kind = Literal["list", "rules", "text", "flag", "number", "paths"]
+Kind = Literal["list", "rules", "scripts", "settings", "text", "flag", "number", "paths"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,62 @@ OPTIONS = {
         ),
         Option("select", "rules", (), "Run only these rules, by id or prefix", "RULE"),
         Option("ignore", "rules", (), "Leave these rules out, by id or prefix", "RULE"),
+        Option(
+            "deep",
+            "flag",
+            False,
+            "Also run the deep Spark job: what breaks only in workers or in data",
+        ),
+        Option(
+            "init_script",
+            "scripts",
+            (),
+            "Init script to run: a file, `file:PATH` for one in the image, `global:` before either "
+            "for a global one (multi-allowed)",
+            "SCRIPT",
+        ),
+        Option(
+            "open_network",
+            "flag",
+            False,
+            "Let the containers reach the network, for init scripts that download something",
+        ),
+        Option(
+            "without",
+            "list",
+            (),
+            "Leave out a step or an assumption of the launch, see --dcs-explain launch",
+            "NAME",
+        ),
+        Option(
+            "smoke",
+            "paths",
+            (),
+            "File of PySpark code to run in the container as a check of its own (multi-allowed)",
+            "FILE",
+        ),
+        Option(
+            "jar",
+            "paths",
+            (),
+            "Jar for Spark's class path, as a library of the cluster would be (multi-allowed)",
+            "FILE",
+        ),
+        Option(
+            "spark_conf",
+            "settings",
+            (),
+            "Setting of Spark for --dcs-smoke and dcs_spark, such as spark.sql.extensions "
+            "(multi-allowed)",
+            "KEY=VALUE",
+        ),
+        Option(
+            "spark_mode",
+            "text",
+            "local",
+            "Where Spark's tasks run: in the driver, or on two more containers (default: local)",
+            choices=("local", "cluster"),
+        ),
         Option("strict", "flag", False, "Advice, a guessed runtime or a stale waiver is a failure"),
         Option(
             "timeout",
@@ -118,10 +174,10 @@ OPTIONS = {
             on_command_line=False,
         ),
         Option(
-            "spark_java_options",
-            "text",
-            "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
-            "What makes the Spark checks start quickly; empty for an untuned JVM",
+            "spark_tuning",
+            "flag",
+            True,
+            "Start Spark's JVM with what makes it quick (default: true)",
             on_command_line=False,
         ),
         Option(
@@ -134,9 +190,11 @@ OPTIONS = {
     )
 }
 
-INI_TYPES: dict[Kind, Literal["args", "string", "bool", "paths"]] = {
+INI_TYPES: dict[Kind, Literal["args", "linelist", "string", "bool", "paths"]] = {
     "list": "args",
     "rules": "args",
+    "scripts": "args",
+    "settings": "linelist",
     "text": "string",
     "flag": "bool",
     "number": "string",
@@ -144,9 +202,15 @@ INI_TYPES: dict[Kind, Literal["args", "string", "bool", "paths"]] = {
 }
 ACTIONS: dict[Kind, dict[str, Any]] = {
     "list": {"action": "append"},
+    "paths": {"action": "append"},
     "rules": {"action": "append"},
+    "scripts": {"action": "append"},
+    "settings": {"action": "append"},
     "flag": {"action": "store_true"},
 }
+GLOBAL_SCRIPT = "global:"
+SCRIPT_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
+"""How the name of an init script begins that is no file of this machine."""
 TRUTH = {"1": True, "true": True, "yes": True, "on": True}
 TRUTH |= {"": False, "0": False, "false": False, "no": False, "off": False}
 
@@ -160,6 +224,14 @@ class Settings:
     profile: Sourced[str]
     select: Sourced[tuple[str, ...]]
     ignore: Sourced[tuple[str, ...]]
+    deep: Sourced[bool]
+    init_script: Sourced[tuple[str, ...]]
+    open_network: Sourced[bool]
+    without: Sourced[tuple[str, ...]]
+    smoke: Sourced[tuple[str, ...]]
+    jar: Sourced[tuple[str, ...]]
+    spark_conf: Sourced[tuple[str, ...]]
+    spark_mode: Sourced[Literal["local", "cluster"]]
     strict: Sourced[bool]
     timeout: Sourced[float]
     """Seconds for one command in the container."""
@@ -168,7 +240,7 @@ class Settings:
     tests: Sourced[tuple[str, ...]]
     waivers: Sourced[tuple[str, ...]]
     runtimes: Sourced[tuple[str, ...]]
-    spark_java_options: Sourced[str]
+    spark_tuning: Sourced[bool]
     cache: Sourced[tuple[str, ...]]
 
     @property
@@ -190,11 +262,14 @@ class Settings:
     @property
     def cache_directory(self) -> Path:
         """Where downloads are kept between runs."""
-        if self.cache.value:
-            return Path(self.cache.value[0])
-        import platformdirs
+        return Path(self.cache.value[0]) if self.cache.value else default_cache_directory()
 
-        return platformdirs.user_cache_path("pytest-dcs")
+
+def default_cache_directory() -> Path:
+    """Return where downloads are kept where nobody says otherwise."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("pytest-dcs")
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -212,7 +287,7 @@ def add_options(parser: pytest.Parser) -> None:
         # None tells a key that is not there from one that is empty.
         parser.addini(option.ini, option.help, type=INI_TYPES[option.kind], default=None)
     group.addoption("--dcs-list", action="store_true", help="List all rules and exit")
-    group.addoption("--dcs-explain", metavar="RULE", help="Explain a rule and exit")
+    group.addoption("--dcs-explain", metavar="RULE", help="Explain a rule, or the launch, and exit")
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -225,10 +300,12 @@ def resolve(option: Option, config: pytest.Config) -> Sourced[Any]:
     read: dict[Kind, Callable[[Any, str], Any]] = {
         "list": lambda value, _: as_list(value),
         "rules": lambda value, _: tuple(word.upper() for word in as_list(value)),
+        "scripts": lambda value, source: as_scripts(value, source, config),
         "text": lambda value, _: str(value),
         "flag": as_flag,
         "number": as_seconds,
-        "paths": lambda value, _: as_paths(value, config),
+        "settings": as_settings,
+        "paths": lambda value, source: as_paths(value, source, config),
     }
     sources = (
         (config.getoption(option.ini, None), f"option {option.flag}"),
@@ -268,7 +345,43 @@ def as_seconds(value: str | float, source: str) -> float:
     return seconds
 
 
-def as_paths(value: str | list[Path] | tuple[str, ...], config: pytest.Config) -> tuple[str, ...]:
-    """Return absolute paths; relative ones are taken from the root directory."""
+def as_settings(value: str | list[str] | tuple[str, ...], source: str) -> tuple[str, ...]:
+    """Return texts of the form KEY=VALUE, of which an environment variable has one a line.
+
+    Raises `InvalidValue` for one that has another form.
+    """
+    texts = value.splitlines() if isinstance(value, str) else value
+    for text in texts:
+        if not re.match(r"\S+=", text):
+            raise errors.InvalidValue(source, text, "KEY=VALUE, as in spark.executor.cores=1")
+    return tuple(texts)
+
+
+def as_paths(
+    value: str | list[Path] | tuple[str, ...], source: str, config: pytest.Config
+) -> tuple[str, ...]:
+    """Return absolute paths."""
     texts = value.split(os.pathsep) if isinstance(value, str) else value
-    return tuple(str(config.rootpath / text) for text in texts if str(text))
+    return tuple(str(base_of(source, config) / text) for text in texts if str(text))
+
+
+def base_of(source: str, config: pytest.Config) -> Path:
+    """Return the folder that relative paths start from: where pytest was called, or its root."""
+    is_typed = source.startswith(("option ", "environment "))
+    return config.invocation_params.dir if is_typed else config.rootpath
+
+
+def as_scripts(
+    value: str | list[str] | tuple[str, ...], source: str, config: pytest.Config
+) -> tuple[str, ...]:
+    """Return the names of init scripts with absolute paths, wherever tests change to."""
+    texts = as_list(value) if isinstance(value, str) else value
+    return tuple(anchored_script(text, base_of(source, config)) for text in texts)
+
+
+def anchored_script(text: str, folder: Path) -> str:
+    """Return the name of an init script with an absolute path, if it is a file of this machine."""
+    name = text.removeprefix(GLOBAL_SCRIPT)
+    if SCRIPT_SCHEME.match(name):
+        return text
+    return f"{text[: len(text) - len(name)]}{folder / name}"

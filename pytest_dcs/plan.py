@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pytest_dcs import errors, inventory, rules, stash, waivers
+from pytest_dcs import errors, init_scripts, inventory, rules, stash, waivers
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.image import CLUSTER_PLATFORM, Image, ImageConfig
+from pytest_dcs.options import anchored_script
 from pytest_dcs.shell import Shell
 from pytest_dcs.toml_files import Fields, read_toml
 
@@ -29,6 +31,7 @@ MATRIX_EXAMPLE = """Each image is
 image = "acme/ml:1.4"
 runtimes = ["15.4", "16.4"]
 profile = "python,gpu"
+init_scripts = ["scripts/proxy.sh"]
 and optionally waivers: [[image.waive]] tables with rule, reason and until."""
 
 
@@ -39,6 +42,7 @@ class Wish:
     reference: str
     runtimes: tuple[str, ...] = ()
     profile: str | None = None
+    init_scripts: tuple[str, ...] = ()
     waivers: tuple[waivers.Waiver, ...] = ()
     source: str = ""
 
@@ -60,6 +64,7 @@ class Entry:
     runtime_source: str
     profile: str
     features: frozenset[str]
+    init_scripts: tuple[str, ...] = ()
     waivers: tuple[waivers.Waiver, ...] = ()
     guessed: bool = False
 
@@ -91,6 +96,7 @@ class Plan:
                 "runtime_source": entry.runtime_source,
                 "profile": entry.profile,
                 "guessed": entry.guessed,
+                "init_scripts": entry.init_scripts,
                 "waivers": [waiver.to_plain() for waiver in entry.waivers],
             }
             for entry in self.entries
@@ -107,6 +113,7 @@ def from_plain(plain: list[dict[str, Any]], catalogue: Catalogue) -> Plan:
                 runtime_source=entry["runtime_source"],
                 profile=entry["profile"],
                 features=catalogue.features(entry["profile"]),
+                init_scripts=tuple(entry["init_scripts"]),
                 waivers=tuple(map(waivers.Waiver.from_plain, entry["waivers"])),
                 guessed=entry["guessed"],
             )
@@ -130,6 +137,9 @@ def make(
     wishes = list(read_wishes(settings))
     declared = {wish: declared_runtimes(wish, settings, catalogue) for wish in wishes}
     features = {wish: catalogue.features(profile_of(wish, settings)) for wish in wishes}
+    for text in chain(settings.init_script.value, *(wish.init_scripts for wish in wishes)):
+        init_scripts.parse(text)
+    refuse_missing_files(settings)
     for_all = waivers.load(settings.waivers_file)
     entries: list[Entry] = []
     for wish in wishes:
@@ -147,6 +157,7 @@ def make(
                 runtime_source=choice.source,
                 profile=profile_of(wish, settings),
                 features=features[wish],
+                init_scripts=(*settings.init_script.value, *wish.init_scripts),
                 waivers=(*wish.waivers, *for_all),
                 guessed=choice.guessed,
             )
@@ -178,6 +189,10 @@ def read_matrix(path: Path) -> Iterator[Wish]:
             reference=fields.text("image"),
             runtimes=fields.texts("runtimes"),
             profile=fields.text("profile", "") or None,
+            init_scripts=tuple(
+                anchored_script(text, path.absolute().parent)
+                for text in fields.texts("init_scripts")
+            ),
             waivers=waivers.parse(path, fields.tables("waive"), f"image {number}, "),
             source=f"matrix {path.name}",
         )
@@ -225,6 +240,14 @@ def guess(image: Image, catalogue: Catalogue, engine: Engine, settings: Settings
     facts = [f"Python {minor}" if minor else "", f"Java {java.major}" if java else ""]
     source = f"guessed from {' and '.join(filter(None, facts))}: declare it"
     return Choice(found, source, guessed=True)
+
+
+def refuse_missing_files(settings: Settings) -> None:
+    """Raise `FileUnreadable` for a file of an option that is not there."""
+    for option, names in (("--dcs-smoke", settings.smoke), ("--dcs-jar", settings.jar)):
+        for path in map(Path, names.value):
+            if not path.is_file():
+                raise errors.FileUnreadable(option, path, "there is no such file")
 
 
 def only_static_rules(settings: Settings) -> bool:

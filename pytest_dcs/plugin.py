@@ -51,17 +51,26 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
     """Register the parts that a run with an image has."""
     if config.getoption("hosts", None):
         raise errors.ConflictingHosts
-    from pytest_dcs import image_host, rules, runtimes
+    from pytest_dcs import image_host, rules, runtimes, steps
     from pytest_dcs.judge import Judge
     from pytest_dcs.report.terminal import Summary
 
     for prefix in (*settings.select.value, *settings.ignore.value):
         rules.matching(prefix)
+    for name in settings.without.value:
+        if name not in steps.switches():
+            raise errors.InvalidValue(
+                settings.without.source, name, f"one of {', '.join(steps.switches())}"
+            )
     catalogue = runtimes.load(settings.runtimes_file)
     config.stash[stash.CATALOGUE] = catalogue
     config.pluginmanager.register(image_host, "dcs-host")
     config.pluginmanager.register(Judge(settings, catalogue), "dcs-judge")
     config.pluginmanager.register(Summary(config, settings), "dcs-summary")
+    if settings.spark_tuning.value:
+        from pytest_dcs.warm import Warmer
+
+        config.pluginmanager.register(Warmer(config, settings), "dcs-warmer")
 
 
 @pytest.hookimpl(trylast=True)

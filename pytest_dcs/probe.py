@@ -5,61 +5,43 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pytest_dcs.errors import ContainerEnded
+from pytest_dcs.execution import ANNOUNCE, KILL_TREE, Execution, Tail, describe_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from pytest_dcs.engines import Chunk, Container, Process
+    from pytest_dcs.engines import Chunk, Container
+
+__all__ = [
+    "ANNOUNCE",
+    "KILL_TREE",
+    "Document",
+    "Probe",
+    "ProbeFailed",
+    "Tail",
+    "describe_exit",
+    "last_lines",
+]
 
 DIRECTORY = "/opt/pytest-dcs/probes"
+SHARED = "dcs_*.py"
+"""Modules that every probe finds beside itself."""
 LOG_LIMIT = 200_000
 """Bytes of a probe's log that are kept, the last ones."""
 OUTPUT_LIMIT = 1_000_000
 TAIL_LINES = 15
 """How much of the log a message shows."""
 
-START_TIMEOUT = 60.0
-"""Seconds until the container's `/bin/sh` has answered; milliseconds on an idle machine."""
-KILL_TIMEOUT = 30.0
-EXIT_TIMEOUT = 10.0
-"""Seconds until an exit status is known after the streams have ended."""
-POLL_SECONDS = 1.0
-
-ANNOUNCE = 'echo "$$"; exec "$@" </dev/null'
-"""Says the process id under which the command then runs."""
-
-KILL_TREE = """
-tree=" $1 "
-grown=1
-while [ "$grown" ]; do
-    grown=
-    kill -STOP $tree
-    for stat in /proc/[0-9]*/stat; do
-        read -r line <"$stat" || continue
-        pid=${line%% *}
-        set -- ${line##*) }
-        case $tree in
-            *" $pid "*) ;;
-            *" $2 "*) tree="$tree$pid " grown=1 ;;
-        esac
-    done
-done
-kill -KILL $tree
-"""
-"""Ends a process and all its descendants with the builtins of `/bin/sh` alone.
-
-They are stopped first, so that none starts another one unseen. After the command's name in its
-parentheses, `/proc/PID/stat` has the state and the parent:
-https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-"""
+WATCH_SECONDS = 0.5
+"""How often it is asked whether there still is hope."""
+LINGER = 0.2
+"""Seconds that the last lines of a log have after the last report."""
 
 
 class ProbeFailed(AssertionError):
@@ -80,7 +62,6 @@ class Document:
     data: Mapping[str, Any]
     log: str
     """The end of what it wrote to stderr, at most `LOG_LIMIT` bytes."""
-    returncode: int
 
 
 class Probe:
@@ -90,19 +71,9 @@ class Probe:
     with 0 whatever it found.
     """
 
-    def __init__(self, container: Container, process: Process, name: str) -> None:
-        self.pid = 0
-        """Its root process, as the container counts; 0 until the container's shell has answered."""
-        self._container = container
-        self._process = process
+    def __init__(self, execution: Execution, name: str) -> None:
+        self._execution = execution
         self._name = name
-        self._started = time.monotonic()
-        self._output = _Tail(OUTPUT_LIMIT)
-        self._log = _Tail(LOG_LIMIT)
-        self._returncode: int | None = None
-        self._fault: Exception | None = None
-        self._announced = threading.Event()
-        self._reader = threading.Thread(target=self._read, name=f"dcs {name}", daemon=True)
 
     @classmethod
     def start(
@@ -115,125 +86,61 @@ class Probe:
     ) -> Probe:
         """Copy a file of `pytest_dcs/probes` in and start it: `argv` followed by the file's path.
 
+        What probes share lies beside it.
+
         Raises `ProbeFailed` when nothing starts, `ContainerEnded` and `EngineLost`.
         """
-        container.put_archive("/", _archive(source))
-        command = ["/bin/sh", "-c", ANNOUNCE, "sh", *argv, f"{DIRECTORY}/{source}"]
-        process = container.start(command, environment=environment)
-        with suppress(BrokenPipeError):
-            process.write(b"\n")
-        probe = cls(container, process, source)
-        probe._reader.start()
-        if not probe._announced.wait(START_TIMEOUT) or not probe.pid:
-            probe._raise_fault()
+        put_probe(container, source)
+        execution = Execution.start(
+            container,
+            [*argv, f"{DIRECTORY}/{source}"],
+            name=source,
+            limits=(OUTPUT_LIMIT, LOG_LIMIT),
+            environment=environment,
+            announce=ANNOUNCE,
+            is_over=_is_complete,
+        )
+        probe = cls(execution, source)
+        if not probe.pid:
+            execution.raise_fault()
             probe._fail("could not be started by /bin/sh")
         return probe
 
-    def wait(self, timeout: float) -> Document:
-        """Return what the probe has reported at its end.
+    @property
+    def pid(self) -> int:
+        """Its root process, as the container counts."""
+        return self._execution.pid
 
-        `timeout` counts in seconds from the start; then the probe's whole tree is killed. Raises
-        `ProbeFailed`, and `EngineLost`.
+    def wait(self, timeout: float, hopeless: Callable[[], str] = str) -> Document:
+        """Return what the probe has reported, at its end or as soon as it says that this is all.
+
+        `timeout` counts in seconds from the start; then the probe's whole tree is killed, as it is
+        when `hopeless` names a reason for it. Raises `ProbeFailed`, and `EngineLost`.
         """
-        self._reader.join(max(0.0, self._started + timeout - time.monotonic()))
-        if self._reader.is_alive():
-            self._kill()
-            self._fail(f"did not end within {timeout:.0f} s and was killed")
-        self._raise_fault()
-        if self._returncode is None:
+        execution = self._execution
+        while not execution.wait(min(timeout, execution.seconds + WATCH_SECONDS)):
+            is_late = execution.seconds >= timeout
+            reason = f"did not end within {timeout:.0f} s" if is_late else hopeless()
+            if reason:
+                execution.kill()
+                self._fail(f"{reason} and was killed")
+        execution.raise_fault()
+        data = _last_report(execution.stdout)
+        if data is not None and data.get("complete"):
+            execution.linger(LINGER)
+            return Document(data, execution.stderr.text())
+        if execution.returncode is None:
             self._fail("has ended without an exit status")
-        if self._returncode != 0:
-            self._fail(f"died {describe_exit(self._returncode)}")
-        data = self._last_report()
+        if execution.returncode != 0:
+            self._fail(f"died {describe_exit(execution.returncode)}")
         if data is None:
             self._fail("ended without a report")
-        return Document(data, self._log.text(), self._returncode)
-
-    def _read(self) -> None:
-        try:
-            for chunk in self._chunks():
-                if chunk.stream == "stderr":
-                    self._log.add(chunk.data)
-                else:
-                    self._output.add(chunk.data)
-                    self._look_for_pid()
-            self._returncode = self._exit_status()
-        except Exception as error:
-            self._fault = error
-        finally:
-            self._process.close()
-            self._announced.set()
-
-    def _chunks(self) -> Iterator[Chunk]:
-        while True:
-            try:
-                chunk = self._process.read(POLL_SECONDS)
-            except TimeoutError:
-                # What a probe leaves behind may hold its streams open after its own end.
-                if self._process.returncode() is not None:
-                    return
-            else:
-                if chunk is None:
-                    return
-                yield chunk
-
-    def _look_for_pid(self) -> None:
-        if not self.pid:
-            line, end, _ = self._output.text().partition("\n")
-            if end and line.isdecimal():
-                self.pid = int(line)
-                self._announced.set()
-
-    def _exit_status(self) -> int | None:
-        deadline = time.monotonic() + EXIT_TIMEOUT
-        while (status := self._process.returncode()) is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        return status
-
-    def _last_report(self) -> Mapping[str, Any] | None:
-        for line in reversed(self._output.text().splitlines()):
-            with suppress(ValueError):
-                data = json.loads(line)
-                if isinstance(data, dict):
-                    return data
-        return None
-
-    def _raise_fault(self) -> None:
-        if self._fault is not None:
-            raise self._fault
+        return Document(data, execution.stderr.text())
 
     def _fail(self, what: str) -> NoReturn:
+        execution = self._execution
         message = f"the probe {self._name} {what}"
-        raise ProbeFailed(message, self._log.text(), self._last_report())
-
-    def _kill(self) -> None:
-        with suppress(ContainerEnded):
-            killer = self._container.start(["/bin/sh", "-c", KILL_TREE, "sh", str(self.pid)])
-            try:
-                killer.write(b"\n")
-                deadline = time.monotonic() + KILL_TIMEOUT
-                with suppress(TimeoutError):
-                    while killer.read(max(0.0, deadline - time.monotonic())):
-                        pass
-            finally:
-                killer.close()
-        self._reader.join(EXIT_TIMEOUT)
-
-
-class _Tail:
-    """The last bytes of a stream."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._data = bytearray()
-
-    def add(self, data: bytes) -> None:
-        self._data += data
-        if len(self._data) > 2 * self._limit:
-            del self._data[: -self._limit]
-
-    def text(self) -> str:
-        return self._data[-self._limit :].decode(errors="replace")
+        raise ProbeFailed(message, execution.stderr.text(), _last_report(execution.stdout))
 
 
 def last_lines(log: str) -> list[str]:
@@ -241,23 +148,41 @@ def last_lines(log: str) -> list[str]:
     return log.strip().splitlines()[-TAIL_LINES:]
 
 
-def describe_exit(status: int) -> str:
-    """Return what an exit status means; shells add 128 to the number of the signal."""
-    known = {126: "(it may not be executed)", 127: "(it was not found)"}
-    if status in known:
-        return f"with status {status} {known[status]}"
-    return f"by signal {status - 128}" if status > 128 else f"with status {status}"  # noqa: PLR2004
+def _last_report(stdout: Tail) -> Mapping[str, Any] | None:
+    for line in reversed(stdout.text().splitlines()):
+        with suppress(ValueError):
+            data = json.loads(line)
+            if isinstance(data, dict):
+                return data
+    return None
+
+
+def _is_complete(execution: Execution, chunk: Chunk) -> bool:
+    if chunk.stream != "stdout" or not chunk.data.endswith(b"\n"):
+        return False
+    return bool((_last_report(execution.stdout) or {}).get("complete"))
+
+
+def put_probe(container: Container, source: str) -> None:
+    """Copy a file of `pytest_dcs/probes`, and what probes share, to `DIRECTORY`."""
+    container.put_archive("/", _archive(source))
 
 
 def _archive(source: str) -> bytes:
-    """Return a tar with one probe, and with its folder, which the engine would else make itself."""
-    content = (resources.files("pytest_dcs") / "probes" / source).read_bytes()
+    """Return a tar with one probe and what probes share, and with their folder.
+
+    The engine would else make the folder itself.
+    """
+    probes = resources.files("pytest_dcs") / "probes"
+    shared = [each.name for each in probes.iterdir() if fnmatch(each.name, SHARED)]
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         folder = tarfile.TarInfo(DIRECTORY.lstrip("/"))
         folder.type, folder.mode = tarfile.DIRTYPE, 0o755
         archive.addfile(folder)
-        member = tarfile.TarInfo(f"{folder.name}/{source}")
-        member.size, member.mode = len(content), 0o644
-        archive.addfile(member, io.BytesIO(content))
+        for name in (source, *shared):
+            content = (probes / name).read_bytes()
+            member = tarfile.TarInfo(f"{folder.name}/{name}")
+            member.size, member.mode = len(content), 0o644
+            archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

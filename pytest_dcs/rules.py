@@ -8,7 +8,7 @@ import inspect
 import pkgutil
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -37,12 +37,18 @@ FAMILIES = {
     "JVM": "Java",
     "PY": "Python environment",
     "FUS": "FUSE and storage",
+    "INI": "Init scripts",
+    "NB": "Notebook",
     "SPK": "Spark",
+    "DAT": "Data correctness",
 }
 """The families of rules, in the order in which they are checked and shown."""
 
 ENTRY_FIXTURE = "_dcs_entry"
 """The fixture that gives a test its image and runtime."""
+
+SMOKE_FILE_FIXTURE = "dcs_smoke_file"
+"""The parameter that gives a check one of the user's own smoke files."""
 
 CHECKS_PACKAGE = "pytest_dcs.checks"
 ANSWER_LINES = 3
@@ -136,8 +142,10 @@ class Rule:
     docstring: str
     check: str
     """The check's node id within the built-in checks, `dcs/python::test_virtualenv_builds`."""
-    probe: str | None = field(default=None)
+    probe: str | None = None
     """The fixture of the slow probe that the check reads."""
+    step: str | None = None
+    """The step or assumption of the launch, by its name in `steps.toml`, that the rule judges."""
 
     @property
     def family(self) -> str:
@@ -169,6 +177,7 @@ def rule(
     feature: str | None = None,
     need: str | None = None,
     requires: Sequence[str] = (),
+    step: str | None = None,
     since: str = "0.1",
     waivable: bool = True,
 ) -> Callable[[Check], Check]:
@@ -183,7 +192,7 @@ def rule(
             msg = f"{id} ({check.__name__}): a rule needs an id like PY003 and a paragraph `Fix:`"
             raise ValueError(msg)
         module = check.__module__.rpartition(".")[2]
-        probes = [name for name in inspect.signature(check).parameters if name.endswith("_smoke")]
+        probes = [name for name in inspect.signature(check).parameters if is_probe(name)]
         declared = Rule(
             id=id,
             name=name,
@@ -199,6 +208,7 @@ def rule(
             docstring=docstring,
             check=f"dcs/{module}::{check.__name__}",
             probe=probes[0] if probes else None,
+            step=step,
         )
         check.dcs_rule = declared  # type: ignore[attr-defined]
         # A user may override a fixture by one that does not ask for the entry; the check still is
@@ -208,6 +218,11 @@ def rule(
         return check
 
     return declare
+
+
+def is_probe(fixture: str) -> bool:
+    """Tell by its name whether a fixture reads a slow probe, or is the session for own code."""
+    return fixture.endswith("_smoke") or fixture == "dcs_spark"
 
 
 def rule_of(function: object) -> Rule | None:

@@ -39,6 +39,10 @@ class Variant:
     platform: str = PLATFORM
     wheels: tuple[str, ...] = ()
     """Packages that the build finds in /wheels."""
+    init_scripts: tuple[str, ...] = ()
+    """What the image is launched with: files of the folder `init_scripts`, or `file:PATH`."""
+    options: tuple[str, ...] = ()
+    """Further options of pytest that it is judged with; {samples} stands for this folder."""
     fails: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
 
@@ -46,6 +50,19 @@ class Variant:
     def reference(self) -> str:
         """The name under which the image is built."""
         return f"{REPOSITORY}/{self.kind}:{self.id}"
+
+    @property
+    def option_words(self) -> tuple[str, ...]:
+        """The options as a run in any folder takes them."""
+        return tuple(option.replace("{samples}", str(HERE)) for option in self.options)
+
+    @property
+    def init_script_names(self) -> tuple[str, ...]:
+        """The init scripts as a matrix file in any folder names them."""
+        return tuple(
+            name if name.startswith("file:") else str(HERE / "init_scripts" / name)
+            for name in self.init_scripts
+        )
 
 
 def load(kind: str) -> list[Variant]:

@@ -21,6 +21,12 @@ MINIMAL_DOCKERFILE = (
 )
 RUNTIME_16 = "https://learn.microsoft.com/azure/databricks/release-notes/runtime/16.0"
 
+DRIVER_OPTIONS = (
+    "-Djava.io.tmpdir=/local_disk0/tmp -XX:-OmitStackTraceInFastThrow -XX:-UseContainerSupport"
+    " -Xss4m"
+)
+"""Options that a driver of July 2023 logged, without those of JDK 8 alone and sizes of memory."""
+
 JDK_TOOLS = {"javac -version": r"javac \d", "jmap -h": r"jmap "}
 """Programs that only a JDK has, and what their answer must contain."""
 
@@ -195,6 +201,37 @@ def test_utf8_in_jvm(dcs_java: Java) -> None:
         f"charset of {dcs_java.home}",
         found=dcs_java.encoding,
         needed="UTF-8",
+    )
+
+
+@rule(
+    "JVM007",
+    "driver-options-accepted",
+    level="fail",
+    effect="blocks-start",
+    feature="jvm",
+    where="container",
+    requires=("JVM001", "JVM004"),
+    step="driver-options",
+    sources=(
+        CONTAINERS_PAGE,
+        "https://www.oracle.com/java/technologies/javase/8u191-relnotes.html",
+    ),
+)
+def test_driver_options_accepted(host: Host, dcs_java: Java) -> None:
+    """The platform starts its JVMs with `-XX:-UseContainerSupport` and further options; its list of
+    what an image needs asked for "JDK 8u191", the first that knows this one. An older JDK ends with
+    "Unrecognized VM option 'UseContainerSupport'".
+
+    Fix: a newer patch of the JDK, for runtimes before 16.0
+    `RUN apt-get install -y openjdk-8-jdk-headless`.
+    """
+    result = host.run(f"%s {DRIVER_OPTIONS} -version", f"{dcs_java.home}/bin/java")
+    require(
+        names_version(result),
+        "java with the driver's options",
+        found=answer(result),
+        needed=f"a JVM that takes {DRIVER_OPTIONS}",
     )
 
 

@@ -10,6 +10,7 @@ import re
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from pytest_dcs.checks._stages import require_stage
 from pytest_dcs.rules import Blocked, Item, NotApplicable, answer, require, require_none, rule
 
 if TYPE_CHECKING:
@@ -19,19 +20,13 @@ if TYPE_CHECKING:
 
     from pytest_dcs.inventory import Inventory, Python
     from pytest_dcs.runtimes import Runtime
+    from pytest_dcs.stages import Smoke
 
 PYTHON_DOCKERFILE = "https://github.com/databricks/containers/blob/master/ubuntu/python/Dockerfile"
 PYTHON_README = "https://github.com/databricks/containers/blob/master/ubuntu/python/README.md"
 
 ENVIRONMENT = "/databricks/python3"
 INTERPRETER = f"{ENVIRONMENT}/bin/python"
-LAUNCHER_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-CLUSTER_LIBRARIES = "/local_disk0/.ephemeral_nfs/cluster_libraries"
-BUILD_VIRTUALENV = (
-    f"mkdir -p {CLUSTER_LIBRARIES} && cd {CLUSTER_LIBRARIES} && env -i PATH={LAUNCHER_PATH}"
-    f" virtualenv --no-download --system-site-packages -p {INTERPRETER} pytest-dcs >&2"
-    " && pytest-dcs/bin/python -m pip --version; status=$?; rm -rf pytest-dcs; exit $status"
-)
 MINOR_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
 
 ROUND_TRIP = r"""
@@ -151,13 +146,14 @@ def test_pip_of_the_environment(host: Host, dcs_python: Python) -> None:
     need="virtualenv",
     where="container",
     requires=("SYS004", "PY001"),
+    step="cluster-libraries",
     sources=(
         "https://github.com/databricks/containers/pull/194",
         "https://github.com/databricks/containers/pull/84",
         PYTHON_DOCKERFILE,
     ),
 )
-def test_virtualenv_builds(host: Host) -> None:
+def test_virtualenv_builds(dcs_notebook_smoke: Smoke) -> None:
     """The driver builds the environment of the cluster's libraries with the `virtualenv` of the
     system's PATH, not of a login shell and without downloads, and goes down without it: "Driver
     down cause: java.io.IOException: Cannot run program "virtualenv" (in directory
@@ -167,13 +163,7 @@ def test_virtualenv_builds(host: Host) -> None:
     /usr/local/bin; on R images `RUN apt-get install -y virtualenv`. Without Python and R, declare
     the profile `minimal` and set `spark.databricks.driverNfs.enabled false` on the cluster.
     """
-    result = host.run(BUILD_VIRTUALENV)
-    require(
-        result.succeeded and re.match(r"pip \d", result.stdout),
-        "virtualenv -p /databricks/python3/bin/python without network",
-        found=answer(result),
-        needed="an environment with pip",
-    )
+    require_stage(dcs_notebook_smoke, "cluster-libraries", "an environment with pip")
 
 
 @rule(
@@ -337,6 +327,33 @@ def test_utf8_in_python(host: Host) -> None:
         found=f"{text} and {names}" if text else answer(result),
         needed="UTF-8 and UTF-8",
     )
+
+
+@rule(
+    "PY013",
+    "library-installs",
+    level="fail",
+    effect="disables-feature",
+    feature="virtualenv",
+    need="virtualenv",
+    where="container",
+    requires=("PY004", "SYS006", "SYS008"),
+    step="cluster-libraries",
+    sources=(
+        "https://github.com/databricks/containers/pull/135",
+        "https://docs.databricks.com/aws/en/libraries/cluster-libraries",
+    ),
+)
+def test_library_installs(dcs_notebook_smoke: Smoke) -> None:
+    """A cluster's libraries are installed with the pip of that environment, from runtime 13.3 on as
+    the user `libraries`, who has no rights: a Python that only root can reach is "Permission
+    denied" there, and a pip that is told to install elsewhere leaves the environment empty.
+
+    Fix: install Python where everybody may read it, not below /root:
+    `ENV UV_PYTHON_INSTALL_DIR=/opt/python`; remove `user`, `target` and `prefix` from pip's
+    settings: `RUN rm /etc/pip.conf`.
+    """
+    require_stage(dcs_notebook_smoke, "library-install", "a wheel that is installed and imported")
 
 
 def normalised(encoding: str) -> str:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_dcs.rules import Blocked, require, rule
+from pytest_dcs.checks._stages import require_stage
+from pytest_dcs.rules import rule
 
 if TYPE_CHECKING:
-    from pytest_dcs.spark import Smoke
+    from pytest_dcs.stages import Smoke
 
 TUNING_PAGE = "https://spark.apache.org/docs/latest/tuning.html"
 ARROW_PAGE = "https://spark.apache.org/docs/latest/api/python/tutorial/sql/arrow_pandas.html"
@@ -34,10 +35,13 @@ PYTHON_DOCKERFILE = "https://github.com/databricks/containers/blob/master/ubuntu
         "JVM002",
         "JVM003",
         "JVM004",
+        "JVM007",
         "PY001",
         "PY005",
         "PY009",
+        "SPK018",
     ),
+    step="driver",
     sources=(
         "https://docs.databricks.com/aws/en/compute/custom-containers",
         "https://spark.apache.org/docs/latest/submitting-applications.html",
@@ -198,11 +202,3 @@ def test_parquet(dcs_spark_smoke: Smoke) -> None:
     Fix: build on a glibc distribution, `FROM ubuntu:22.04`, or on Alpine `RUN apk add gcompat`.
     """
     require_stage(dcs_spark_smoke, "parquet", "the rows that were written")
-
-
-def require_stage(smoke: Smoke, name: str, needed: str) -> None:
-    """Raise `RuleBroken` where the stage failed, `Blocked` where the job did not come to it."""
-    stage = smoke.stage(name)
-    if stage.outcome == "not-run":
-        raise Blocked(f"the Spark job did not come to the stage {name}: {stage.detail}")
-    require(stage.outcome == "passed", f"Spark stage {name}", found=stage.detail, needed=needed)

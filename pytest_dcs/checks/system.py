@@ -52,6 +52,7 @@ GLIBC_FOR_ALPINE = "gcompat|libc6-compat|glibc"
     where="container",
     requires=("IMG001",),
     waivable=False,
+    step="container",
     sources=(CONTAINERS_PAGE,),
 )
 def test_shell_answers(dcs_launch: Launch) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_dcs.rules import Blocked, NotApplicable, answer, require, rule
+from pytest_dcs.rules import Blocked, Item, NotApplicable, answer, require, require_none, rule
 
 if TYPE_CHECKING:
     from testinfra.host import Host
 
     from pytest_dcs.inventory import Inventory
+    from pytest_dcs.launch import Launch
 
 MINIMAL_DOCKERFILE = (
     "https://github.com/databricks/containers/blob/master/ubuntu/minimal/Dockerfile"
@@ -167,4 +168,30 @@ def test_host_name_resolves(host: Host) -> None:
         "getent hosts of the container's name",
         found=answer(result),
         needed="its address",
+    )
+
+
+@rule(
+    "SYS015",
+    "platform-paths-are-free",
+    level="advice",
+    effect="wrong-result",
+    where="container",
+    step="runtime-code",
+    sources=(
+        "https://learn.microsoft.com/en-us/azure/databricks/compute/custom-containers",
+        "https://github.com/NVIDIA/spark-rapids-container/blob/main/Databricks/README.md",
+    ),
+)
+def test_platform_paths_are_free(dcs_launch: Launch) -> None:
+    """The platform copies the runtime's code into the container and mounts storage at /dbfs,
+    /Workspace and /Volumes. What the image has at such a path is replaced, mixed with the
+    platform's own files or hidden by a mount, so that it is on a laptop and not on a cluster.
+
+    Fix: put own files elsewhere, `COPY models /opt/models`; jars that Spark is to load belong into
+    /databricks/jars, packages into /databricks/python3.
+    """
+    require_none(
+        Item(path, "files of the image", "none: the path is the platform's own")
+        for path in dcs_launch.platform_paths
     )

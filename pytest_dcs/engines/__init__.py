@@ -83,8 +83,16 @@ class ContainerSpec:
     hostname: str = ""
     fuse: bool = False
     """Ask for `/dev/fuse` and the right to mount; left out where the engine has none."""
+    node_memory: bool = False
+    """Let /dev/shm have half of the machine's memory, as it has outside of containers."""
     volumes: Mapping[str, str] = field(default_factory=dict)
     """Named volumes by the absolute path where they are mounted, read-only."""
+    open_network: bool = False
+    """Let the container reach what its engine's machine reaches, not only those beside it."""
+    shared_directory: str = ""
+    """Where to have a volume of its own, writable, which containers `beside` this one see too."""
+    beside: str = ""
+    """The name of a container whose network and volumes this one has as well."""
     keep: bool = False
 
 

@@ -81,6 +81,7 @@ class DockerEngine:
         self._filled: set[str] = set()
         with asking("tell its platform"):
             version = self._api.version()
+            self._memory: int = self._api.info()["MemTotal"]
         self.emulated = (version.get("Os"), version.get("Arch")) != CLUSTER_PLATFORM
         self.sweep()
 
@@ -214,7 +215,11 @@ class DockerEngine:
             # By name and before the call, because Ctrl-C can come before an answer with an id has.
             undo.callback(remove, self._api, name)
             with connection():
-                self._api.create_network(name, driver="bridge", internal=True, labels=labels)
+                if not spec.beside:
+                    internal = not spec.open_network
+                    self._api.create_network(
+                        name, driver="bridge", internal=internal, labels=labels
+                    )
                 config = self._container_config(image, spec, name, labels, fuse=fuse)
                 self._api.create_container_from_config(config, name)
                 lifeline = Lifeline(self._attach(name))
@@ -237,16 +242,19 @@ class DockerEngine:
         *,
         fuse: bool,
     ) -> dict[str, Any]:
+        network, hostname = spec.beside or name, spec.hostname or name
         host_config = self._api.create_host_config(
             auto_remove=not spec.keep,
             init=True,
             log_config=LogConfig(type="none"),
-            network_mode=name,
+            network_mode=network,
             dns_opt=list(DNS_OPTIONS),
             mounts=[
                 Mount(path, volume, type="volume", read_only=True, no_copy=True)
                 for volume, path in spec.volumes.items()
             ],
+            volumes_from=[spec.beside] if spec.beside else None,
+            shm_size=self._memory // 2 if spec.node_memory else None,
             devices=["/dev/fuse"] if fuse else None,
             cap_add=["SYS_ADMIN"] if fuse else None,
             security_opt=["apparmor=unconfined"] if fuse else None,
@@ -257,15 +265,22 @@ class DockerEngine:
             entrypoint=list(LIFELINE),
             user="0",
             working_dir="/",
-            hostname=spec.hostname or name,
+            hostname=hostname,
+            volumes=[spec.shared_directory] if spec.shared_directory else None,
             environment=dict(spec.environment),
             labels=dict(labels),
             stdin_open=True,
             healthcheck=Healthcheck(test=["NONE"]),
             host_config=host_config,
+            networking_config=self._networking(network, hostname),
         )
         config["StdinOnce"] = not spec.keep
         return config
+
+    def _networking(self, network: str, hostname: str) -> Any:
+        """Return a config by which containers on the network find each other by host name."""
+        endpoint: Any = {network: self._api.create_endpoint_config(aliases=[hostname])}
+        return self._api.create_networking_config(endpoint)
 
     def _attach(self, identifier: str) -> MultiplexedStream:
         parameters = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}

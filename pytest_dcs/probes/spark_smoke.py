@@ -7,55 +7,30 @@ last one counts, also when the JVM or this process dies in a stage. Logs go to s
 The job is the reference of benchmarks: a change of what it does makes older times incomparable.
 """
 
-import faulthandler
-import glob
-import json
 import operator
 import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
-import time
 
-FORMAT_VERSION = 1
-DETAIL_LIMIT = 2000
-TRACEBACK_LINES = 12
-PYTHON_TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*\S.*")
+# With -I the folder of the script is not searched.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-SETTINGS = {
-    "spark.sql.execution.arrow.pyspark.enabled": "true",
-    "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-}
-
-
-def use_injected_spark():
-    """Put the platform's pyspark before any that the image has, here and in the Python workers."""
-    home = os.environ.setdefault("SPARK_HOME", "/databricks/spark")
-    paths = [home + "/python", *glob.glob(home + "/python/lib/py4j-*-src.zip")]
-    sys.path[:0] = paths
-    inherited = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths + inherited)
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+from dcs_session import (
+    ask_java,
+    is_alive,
+    let_in,
+    local_directory,
+    open_session,
+    wait_for_guest,
+)
+from dcs_stages import Report, expect
 
 
 def start(job):
     """Start a session on the platform's Spark, and say which JVM it runs on."""
-    use_injected_spark()
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder.master("local[2]").appName("pytest-dcs")
-    for key, value in SETTINGS.items():
-        builder = builder.config(key, value)
-    job.spark = builder.getOrCreate()
-    job.facts["spark"] = job.spark.version
-    properties = job.spark.sparkContext._jvm.java.lang.System
-    job.facts["java"] = properties.getProperty("java.version")
-    job.facts["java_home"] = properties.getProperty("java.home")
+    job.spark = open_session(job.report.facts)
+    let_in(job.spark)
 
 
 def sql(job):
@@ -107,12 +82,6 @@ def parquet(job):
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def local_directory():
-    """Return the disk that the platform gives to Spark, None for the system's temporary folder."""
-    first = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
-    return first if os.path.isdir(first) else None
-
-
 def pandas_udf(job):
     """Exchange columns with a worker by Arrow."""
     import pandas
@@ -149,112 +118,26 @@ STAGES = [
 """In this order, as a library that crashes takes all later stages with it."""
 
 
-def expect(found, needed):
-    """Raise `AssertionError` unless Spark found what plain Python did."""
-    if found != needed:
-        raise AssertionError("Spark answered %r, plain Python %r" % (found, needed))
-
-
 class Job:
-    """The session, and the report that grows stage by stage."""
+    """The session, and the report of its stages."""
 
-    def __init__(self, channel):
-        self.channel = channel
+    def __init__(self):
         self.spark = None
-        self.facts = {}
-        self.stages = [
-            {"name": name, "outcome": "not-run", "detail": "", "seconds": 0.0} for name, _ in STAGES
-        ]
+        self.report = Report([name for name, _ in STAGES])
 
     def run(self):
         """Run all stages; the report says how each one went."""
-        for stage, (_, function) in zip(self.stages, STAGES):
-            if function is start or self.is_alive():
-                self.run_stage(stage, function)
-            else:
-                stage["detail"] = "Spark was not running any more"
-        self.report(complete=True)
-
-    def run_stage(self, stage, function):
-        """Run one stage and note its outcome and time."""
-        stage["outcome"] = "running"
-        self.report(complete=False)
-        started = time.time()
-        try:
-            function(self)
-        except (Exception, SystemExit) as error:
-            stage["outcome"] = "failed"
-            stage["detail"] = describe(error)
-            if function is start:
+        for name, function in STAGES:
+            if function is not start and not is_alive(self.spark):
+                self.report.skip(name, "Spark was not running any more")
+            elif not self.report.run(name, function, self) and function is start:
                 ask_java()
-        else:
-            stage["outcome"] = "passed"
-        stage["seconds"] = round(time.time() - started, 3)
-
-    def is_alive(self):
-        """Whether the session can still run jobs."""
-        try:
-            return not self.spark.sparkContext._jsc.sc().isStopped()
-        except Exception:
-            return False
-
-    def report(self, complete):
-        """Print the report as it stands."""
-        document = {"version": FORMAT_VERSION, "complete": complete, "stages": self.stages}
-        document.update(self.facts)
-        self.channel.write(json.dumps(document) + "\n")
-        self.channel.flush()
-
-
-def describe(error):
-    """Return the line that says most, then the Python worker's traceback or the Java causes."""
-    text = str(error)
-    worker = PYTHON_TRACEBACK.findall(text)
-    if worker:
-        lines = worker[-1].splitlines()
-        lines = [lines[-1], *lines[-TRACEBACK_LINES:-1]]
-    else:
-        lines = [line for line in text.splitlines() if line.strip() and not is_java_frame(line)]
-        causes = [line for line in lines if line.startswith("Caused by: ")]
-        lines = ["%s: %s" % (type(error).__name__, " ".join(lines[:2])), *causes[-1:]]
-    return "\n".join(lines)[:DETAIL_LIMIT]
-
-
-def ask_java():
-    """Log what the JDK alone answers, which tells a broken JDK from a Spark that does not start."""
-    home = os.environ.get("JAVA_HOME")
-    java = os.path.join(home, "bin", "java") if home else "java"
-    try:
-        asked = subprocess.run(
-            [java, "-version"],
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=60,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        answer = str(error)
-    else:
-        lines = asked.stdout.decode(errors="replace").splitlines()
-        answer = "exit %d, %s" % (asked.returncode, lines[0] if lines else "no output")
-    print("%s -version: %s" % (java, answer), file=sys.stderr)
-
-
-def is_java_frame(line):
-    """Whether the line is a frame of a Java stack trace."""
-    return line.startswith(("\tat ", "\t... "))
-
-
-def take_stdout():
-    """Return stdout for the report alone: what others print there goes to stderr."""
-    channel = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return channel
+        self.report.write(complete=True)
 
 
 if __name__ == "__main__":
-    faulthandler.enable(all_threads=False)
-    job = Job(take_stdout())
+    job = Job()
     job.run()
-    if job.spark is not None and job.is_alive():
+    if is_alive(job.spark):
+        wait_for_guest()
         job.spark.stop()

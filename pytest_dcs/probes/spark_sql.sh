@@ -35,7 +35,8 @@ seconds_since() {
 
 # The catalogue in memory spares the job a Hive metastore, which is no part of the image.
 run_sql() {
-    "$SPARK_HOME/bin/spark-submit" --master 'local[2]' \
+    # shellcheck disable=SC2086 # these are words
+    "$SPARK_HOME/bin/spark-submit" ${PYTEST_DCS_SPARK_SUBMIT:---master local[2]} \
         --conf spark.ui.enabled=false \
         --conf spark.sql.shuffle.partitions=2 \
         --conf spark.sql.catalogImplementation=in-memory \
@@ -77,9 +78,8 @@ run_sql | {
         *) start=failed started_after=$(seconds_since "$beginning") ;;
     esac
     [ "$sql" = running ] && sql=failed
-    complete=true
-    report
     echo "spark-submit: ${exit_line#pytest-dcs }" >&2
     [ "$start" = failed ] && ask_java >&2
-    :
+    complete=true
+    report
 }

@@ -30,6 +30,8 @@ class Finding:
     rule: str
     name: str
     outcome: Outcome
+    subject: str = ""
+    """What of several things the rule was asked of, for example a file of the user's."""
     message: str = ""
     """What was found and needed, or why nothing was checked."""
     items: tuple[Item, ...] = ()
@@ -50,9 +52,14 @@ class Finding:
         return cls(**{**plain, "items": tuple(Item(**item) for item in plain["items"])})
 
     @property
+    def key(self) -> str:
+        """What tells the finding from all others of its entry."""
+        return f"{self.rule} {self.subject}".strip()
+
+    @property
     def title(self) -> str:
-        """The rule's id and name."""
-        return f"{self.rule} {self.name}"
+        """The rule's id and name, and its subject."""
+        return f"{self.rule} {self.name}{f' {self.subject}' if self.subject else ''}"
 
     @property
     def headline(self) -> str:
@@ -65,10 +72,15 @@ class Judgement:
     """All findings of one entry, and what the user's own tests said of it."""
 
     findings: dict[str, Finding] = field(default_factory=dict)
+    """By their keys."""
     own_failures: int = 0
     own_passes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each step of the launch took."""
     lost: str = ""
     """What kept the run from going on, where it is no fault of the image."""
+    notes: list[str] = field(default_factory=list)
+    """What a reader of the verdict should know besides."""
 
     def having(self, outcome: Outcome) -> list[Finding]:
         """Return the findings with an outcome, by rule id."""

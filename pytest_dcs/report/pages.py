@@ -1,15 +1,20 @@
-"""The catalogue in words: the list of rules, the page of one, and the document of all."""
+"""The catalogue in words: the list of rules, a rule's page, the launch, the document of all."""
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pytest_dcs import rules, runtimes
+from pytest_dcs import rules, runtimes, steps
 
 if TYPE_CHECKING:
     from pytest_dcs.rules import Rule
+    from pytest_dcs.steps import Step
+
+LAUNCH = "launch"
+"""What --dcs-explain takes in place of a rule."""
 
 EFFECTS = {
     "blocks-start": "the cluster does not start",
@@ -34,7 +39,9 @@ def listing() -> str:
 
 
 def explain(text: str) -> str:
-    """Return the pages of the rules with an id or prefix; raises `UnknownRule`."""
+    """Return the pages of the rules with an id or prefix, or the launch; raises `UnknownRule`."""
+    if text.lower() == LAUNCH:
+        return launch()
     return "\n\n".join(map(page, rules.matching(text)))
 
 
@@ -55,6 +62,38 @@ def page(rule: Rule) -> str:
     return "\n".join(
         [str(rule), "", *table, "", rule.why, "", "Fix:", rule.fix, "", "Sources:", *sources]
     )
+
+
+def launch() -> str:
+    """Return the steps of a launch, each with its rules and with what is assumed."""
+    lines = [
+        "How an image is launched, as a node of Databricks Container Services does it.",
+        "What no source settles is assumed, and --dcs-without=NAME does otherwise.",
+    ]
+    for number, step in enumerate(steps.all_steps(), 1):
+        lines += ["", *step_lines(number, step)]
+    return "\n".join(lines)
+
+
+def step_lines(number: int, step: Step) -> list[str]:
+    """Return one step of the launch."""
+    names = {step.name, *(assumption.name for assumption in step.assumptions)}
+    judged = [str(rule) for rule in rules.catalogue().values() if rule.step in names]
+    lines = [f"{number:>2}  {step.title} ({step.name})", *paragraph(step.does, "    ")]
+    lines += [f"    rule      {rule}" for rule in judged]
+    lines += [f"    source    {source}" for source in step.sources]
+    for assumption in step.assumptions:
+        lines += [f"    assumed   {assumption.name}"]
+        lines += paragraph(assumption.says, "              ")
+        lines += paragraph(f"Without it: {assumption.without}", "              ")
+    if step.optional:
+        lines += [f"    left out  by --dcs-without={step.name}"]
+    return lines
+
+
+def paragraph(text: str, indent: str) -> list[str]:
+    """Return a text in lines of at most a hundred characters."""
+    return textwrap.wrap(text, 100, initial_indent=indent, subsequent_indent=indent)
 
 
 def document() -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dcs import rules, stash
-from pytest_dcs.options import OPTIONS
+from pytest_dcs import rules, stash, steps
 from pytest_dcs.report.findings import Finding, Judgement, exit_status
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ EMULATED = (
     "this engine's machine is not linux/amd64: it emulates what clusters run, so everything takes "
     "longer and is given the time"
 )
+STEPS_WIDTH = 90
+NO_BREAK = "\N{NO-BREAK SPACE}"
 IN_HEADER = ("image", "runtime", "profile")
 
 
@@ -56,8 +58,8 @@ class Summary:
         shown = [name for name in IN_HEADER if settings[name].value]
         shown += [
             name
-            for name in OPTIONS
-            if name not in shown and settings[name].source != "default" and settings[name].value
+            for name, setting in settings.items()
+            if name not in shown and setting.source != "default" and setting.value != ()
         ]
         return ["dcs: " + ", ".join(f"{name} {settings[name]}" for name in shown)]
 
@@ -85,11 +87,13 @@ class Summary:
         if entry is None:
             return
         judgement = self.judgements[entry]
+        judgement.seconds |= getattr(report, "dcs_seconds", {})
+        judgement.notes = getattr(report, "dcs_notes", judgement.notes)
         plain: dict[str, Any] | None = getattr(report, "dcs_finding", None)
         lost: str = getattr(report, "dcs_lost", "")
         if plain is not None:
             finding = Finding.from_plain(plain)
-            judgement.findings[finding.rule] = finding
+            judgement.findings[finding.key] = finding
         if lost:
             judgement.lost = lost
         elif plain is None:
@@ -121,6 +125,7 @@ class Summary:
 def lines_of(judgement: Judgement, entry: Entry) -> Iterator[str]:
     """Yield what is said below a verdict."""
     yield counts(judgement)
+    yield from launch_lines(judgement)
     if judgement.lost:
         yield f"stopped {judgement.lost}"
     for finding in judgement.having("fail"):
@@ -136,6 +141,19 @@ def lines_of(judgement: Judgement, entry: Entry) -> Iterator[str]:
     kept = {finding.container for finding in judgement.findings.values() if finding.container}
     for name in sorted(kept):
         yield f"kept    docker exec -it {name} bash; remove it with `python -m pytest_dcs sweep`"
+
+
+def launch_lines(judgement: Judgement) -> Iterator[str]:
+    """Yield how long the steps of the launch took, those that ran beside each other among them."""
+    taken = [
+        f"{step.name}{NO_BREAK}{judgement.seconds[step.name]:.1f}{NO_BREAK}s"
+        for step in steps.all_steps()
+        if step.name in judgement.seconds
+    ]
+    for number, line in enumerate(
+        textwrap.wrap(", ".join(taken), STEPS_WIDTH, break_on_hyphens=False)
+    ):
+        yield f"{'launch' if number == 0 else '':<8}{line.replace(NO_BREAK, ' ')}"
 
 
 def counts(judgement: Judgement) -> str:
@@ -171,10 +189,11 @@ def waiver_lines(judgement: Judgement) -> Iterator[str]:
 def unproven_lines(judgement: Judgement, entry: Entry) -> Iterator[str]:
     """Yield what a reader might think was checked and was not."""
     catalogue = rules.catalogue()
+    yield from (f"note    {note}" for note in judgement.notes)
     for feature in sorted(entry.features):
         if not any(rule.feature == feature for rule in catalogue.values()):
             yield f"note    no rule looks at {feature} yet"
-    missing = len(catalogue) - len(judgement.findings)
+    missing = len(catalogue) - len({each.rule for each in judgement.findings.values()})
     if missing and judgement.findings:
         yield f"note    {missing} of {len(catalogue)} rules were not selected"
     if entry.guessed:

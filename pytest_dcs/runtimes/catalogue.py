@@ -122,6 +122,10 @@ class Catalogue:
                 raise errors.MachineLearningRuntime(text, standard if is_key else runtime.version)
         raise errors.UnknownRuntime(text, self.runtimes)
 
+    def needs_of(self, runtime: Runtime) -> frozenset[str]:
+        """Return the needs that a runtime is known to have."""
+        return frozenset(name for name, need in self.needs.items() if need.of(runtime))
+
     def features(self, profile: str) -> frozenset[str]:
         """Return the features of a profile, or of several, as in `python,gpu`.
 

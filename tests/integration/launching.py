@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platformdirs import user_cache_path
 
 from pytest_dcs import runtimes
-from pytest_dcs.launch import Launch, LaunchRequest
+from pytest_dcs.launch import Launch
+from pytest_dcs.launch_request import LaunchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,9 +24,9 @@ TIMEOUT = 30.0
 
 @contextmanager
 def launched(
-    engine: DockerEngine, reference: str, profile: str, *, with_spark: bool
+    engine: DockerEngine, reference: str, profile: str, *probes: str, **more: Any
 ) -> Iterator[Launch]:
-    """Launch an image as the plugin does, and end it."""
+    """Launch an image as the plugin does with probes by their fixtures' names, and end it."""
     catalogue = runtimes.load()
     launch = Launch(
         engine,
@@ -33,11 +34,12 @@ def launched(
             image=engine.resolve(reference, "never"),
             runtime=catalogue.find(RUNTIME),
             features=catalogue.features(profile),
+            needs=catalogue.needs_of(catalogue.find(RUNTIME)),
             run_id="launching",
             timeout=TIMEOUT,
             cache_directory=user_cache_path("pytest-dcs"),
-            java_options=JAVA_OPTIONS,
-            with_spark=with_spark,
+            probes=frozenset(probes),
+            **more,
         ),
     )
     launch.start()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dcs import fuse
-from pytest_dcs.launch import DEFAULT_PYTHON
+from pytest_dcs.node import DEFAULT_PYTHON
 
 from .launching import TIMEOUT, launched
 
@@ -25,7 +25,7 @@ FIRST_ON_PATH = "/usr/local/sbin/fusermount"
 
 @pytest.fixture
 def launch(engine: DockerEngine, standard_image: str) -> Iterator[Launch]:
-    with launched(engine, standard_image, "standard", with_spark=False) as launch:
+    with launched(engine, standard_image, "standard") as launch:
         if not launch.container.fuse:
             pytest.skip("the engine grants no /dev/fuse")
         yield launch
@@ -101,5 +101,5 @@ def test_a_missing_interpreter_is_named(launch: Launch) -> None:
 
 
 def test_images_without_fuse_are_not_tried(engine: DockerEngine, minimal_image: str) -> None:
-    with launched(engine, minimal_image, "minimal", with_spark=False) as launch:
+    with launched(engine, minimal_image, "minimal") as launch:
         assert launch.fuse_smoke() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import defaultdict
@@ -12,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from pytest_dcs import rules
 from sample_images import build, variants
 
 if TYPE_CHECKING:
@@ -22,14 +24,19 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.docker
 
-Depth = Literal["config", "container", "spark"]
+Depth = Literal["config", "container", "notebook", "spark", "deep"]
+Kind = tuple[Depth, tuple[str, ...]]
+"""What a run judges alike: how deep it looks, and with which further options."""
 Findings = dict[str, tuple[str, str]]
 """The outcome of each rule and what was found, by the rule's id."""
 
+SPARK_IN_NOTEBOOK = "NB012"
 OPTIONS: dict[Depth, tuple[str, ...]] = {
     "config": ("--dcs-select=IMG",),
-    "container": ("--dcs-ignore=SPK",),
+    "container": ("--dcs-ignore=SPK,DAT,NB", "--dcs-without=kernel,language-server"),
+    "notebook": (f"--dcs-ignore=SPK,DAT,{SPARK_IN_NOTEBOOK}",),
     "spark": (),
+    "deep": ("--dcs-deep",),
 }
 TIME_LIMIT = 900
 CANNOT_BE_CHECKED_EVERYWHERE = {"FUS001"}
@@ -46,27 +53,44 @@ class Sample:
     depth: Depth
     fails: frozenset[str] = frozenset()
     advice: frozenset[str] = frozenset()
+    init_scripts: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        """What it is judged together with."""
+        return self.depth, self.options
 
 
 def good(profile: str) -> Sample:
-    return Sample(f"{variants.REPOSITORY}/{profile}", profile, "15.4", "spark")
+    return Sample(f"{variants.REPOSITORY}/{profile}", profile, "15.4", "deep")
 
 
 def sample(variant: Variant) -> Sample:
     """Return a variant with how deep it has to be looked into: Spark is slow."""
-    depth: Depth = "container"
-    if variant.platform != variants.PLATFORM:
-        depth = "config"
-    elif variant.kind == "good" or any(rule.startswith("SPK") for rule in variant.fails):
-        depth = "spark"
     return Sample(
         reference=variant.reference,
         profile=variant.profile,
         runtime=variant.runtime,
-        depth=depth,
+        depth=depth_of(variant),
         fails=frozenset(variant.fails),
         advice=frozenset(variant.advice),
+        init_scripts=variant.init_script_names,
+        options=variant.option_words,
     )
+
+
+def depth_of(variant: Variant) -> Depth:
+    if variant.platform != variants.PLATFORM:
+        return "config"
+    if variant.kind == "good":
+        return "deep"
+    broken = [rules.catalogue()[rule_id] for rule_id in (*variant.fails, *variant.advice)]
+    if any(rule.probe == "dcs_spark_deep_smoke" for rule in broken):
+        return "deep"
+    if any(each.startswith("SPK") for rule in broken for each in (rule.id, *rule.requires)):
+        return "spark"
+    return "notebook" if any(rule.family == "NB" for rule in broken) else "container"
 
 
 SAMPLES = {
@@ -80,40 +104,50 @@ def findings_of(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[Sample], Findings]:
     """Return a function that judges a sample, and all selected ones of its depth with it."""
-    selected: dict[Depth, list[Sample]] = defaultdict(list)
+    selected: dict[Kind, list[Sample]] = defaultdict(list)
     for item in request.session.items:
         wanted = item.callspec.params.get("wanted") if hasattr(item, "callspec") else None
         if isinstance(wanted, Sample):
-            selected[wanted.depth].append(wanted)
-    judged: dict[Depth, Mapping[str, Findings]] = {}
+            selected[wanted.kind].append(wanted)
+    judged: dict[Kind, Mapping[str, Findings]] = {}
 
     def find(wanted: Sample) -> Findings:
-        depth = wanted.depth
-        if depth not in judged:
-            judged[depth] = {}
-            judged[depth] = judge(selected[depth], depth, tmp_path_factory.mktemp(depth))
-        assert judged[depth], "no report: the first failure of this file says why"
-        return judged[depth][wanted.reference]
+        kind = wanted.kind
+        if kind not in judged:
+            judged[kind] = {}
+            judged[kind] = judge(selected[kind], kind, tmp_path_factory.mktemp(wanted.depth))
+        assert judged[kind], "no report: the first failure of this file says why"
+        return judged[kind][wanted.reference]
 
     return find
 
 
-def judge(samples: list[Sample], depth: Depth, folder: Path) -> Mapping[str, Findings]:
+def judge(samples: list[Sample], kind: Kind, folder: Path) -> Mapping[str, Findings]:
     """Run pytest on the samples in a folder of its own, and return what it found in each."""
+    depth, options = kind
     folder.joinpath("dcs-images.toml").write_text(
         "\n".join(
             f"[[image]]\nimage = {json.dumps(each.reference)}\n"
             f"runtimes = [{json.dumps(each.runtime)}]\nprofile = {json.dumps(each.profile)}\n"
+            f"init_scripts = {json.dumps(each.init_scripts)}\n"
             for each in samples
         ),
         encoding="utf-8",
     )
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "pytest", "--dcs-image=dcs-images.toml", *OPTIONS[depth]),
+            *(
+                sys.executable,
+                "-m",
+                "pytest",
+                "--dcs-image=dcs-images.toml",
+                *OPTIONS[depth],
+                *options,
+            ),
             *("-n2", "-p", "no:cacheprovider", "--junitxml=junit.xml"),
         ],
         cwd=folder,
+        env={**os.environ, "CI": "true"},  # no class-data archives for the odd JDKs of samples
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -136,14 +170,13 @@ def judge(samples: list[Sample], depth: Depth, folder: Path) -> Mapping[str, Fin
 def test_sample_gives_its_findings_and_no_others(
     wanted: Sample, findings_of: Callable[[Sample], Findings]
 ) -> None:
-    found = findings_of(wanted)
-    rules: dict[str, dict[str, str]] = defaultdict(dict)
-    for rule, (outcome, message) in found.items():
-        rules[outcome][rule] = message
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for rule, (outcome, message) in findings_of(wanted).items():
+        found[outcome][rule] = message
 
-    assert rules["pass"]
-    assert set(rules["fail"]) == wanted.fails, rules["fail"]
-    assert set(rules["advice"]) == wanted.advice, rules["advice"]
-    assert not rules["error"]
+    assert found["pass"]
+    assert set(found["fail"]) == wanted.fails, found["fail"]
+    assert set(found["advice"]) == wanted.advice, found["advice"]
+    assert not found["error"]
     if not wanted.fails:
-        assert set(rules["blocked"]) <= CANNOT_BE_CHECKED_EVERYWHERE, rules["blocked"]
+        assert set(found["blocked"]) <= CANNOT_BE_CHECKED_EVERYWHERE, found["blocked"]

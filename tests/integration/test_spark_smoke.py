@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dcs import spark
-from pytest_dcs.launch import DEFAULT_PYTHON
+from pytest_dcs.launch_request import SPARK
+from pytest_dcs.node import DEFAULT_PYTHON
 
 from .launching import JAVA_OPTIONS, launched
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from pytest_dcs.engines.docker import DockerEngine
     from pytest_dcs.launch import Launch
-    from pytest_dcs.spark import Smoke
+    from pytest_dcs.stages import Smoke
 
 pytestmark = pytest.mark.docker
 
@@ -40,14 +41,14 @@ JAVA_MISSING = {"JAVA_HOME": "/nowhere"}
 
 @pytest.fixture(scope="module")
 def python_launch(engine: DockerEngine, python_image: str) -> Iterator[Launch]:
-    with launched(engine, python_image, "python", with_spark=True) as launch:
+    with launched(engine, python_image, "python", SPARK) as launch:
         launch.spark_smoke()
         yield launch
 
 
 @pytest.fixture(scope="module")
 def minimal_launch(engine: DockerEngine, minimal_image: str) -> Iterator[Launch]:
-    with launched(engine, minimal_image, "minimal", with_spark=True) as launch:
+    with launched(engine, minimal_image, "minimal", SPARK) as launch:
         launch.spark_smoke()
         yield launch
 

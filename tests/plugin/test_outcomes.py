@@ -10,7 +10,7 @@ from .conftest import STATIC, junit_properties
 
 FAILING_SPARK = """
 
-from pytest_dcs.spark import Smoke, Stage
+from pytest_dcs.stages import Smoke, Stage
 
 LOG = "\\n".join([*(f"line {number}" for number in range(100)), "Caused by: the reason"])
 

@@ -87,6 +87,17 @@ def test_the_tools_of_java_8_are_beside_its_jre() -> None:
     assert host.commands[0].startswith("/usr/lib/jvm/zulu8-ca-amd64/bin/javac")
 
 
+def test_a_jvm_that_refuses_the_drivers_options_is_found() -> None:
+    jvm.test_driver_options_accepted(FakeHost({"-XX:-UseContainerSupport": ANSWER}), JAVA_17)
+    refused = Result(rc=1, stderr="Unrecognized VM option 'UseContainerSupport'\n")
+    host = FakeHost({"-XX:-UseContainerSupport": refused}, otherwise=ANSWER)
+    found = finding_of(jvm.test_driver_options_accepted, host, JAVA_8)
+    assert found.startswith(
+        "java with the driver's options: found exit status 1: Unrecognized VM option"
+    )
+    assert host.commands[0].startswith("/usr/lib/jvm/zulu8-ca-amd64/jre/bin/java -D")
+
+
 def test_a_jvm_that_writes_ascii_is_found() -> None:
     jvm.test_utf8_in_jvm(JAVA_17)
     found = finding_of(jvm.test_utf8_in_jvm, replace(JAVA_17, encoding="ANSI_X3.4-1968"))

@@ -59,15 +59,6 @@ def test_an_environment_behind_a_link_has_its_pip() -> None:
     )
 
 
-@pytest.mark.parametrize("result", [MISSING, EMPTY_FILE], ids=["missing", "empty"])
-def test_virtualenv_must_build(result: Result) -> None:
-    host = FakeHost({"virtualenv": Result(PIP.format(SITE_PACKAGES))})
-    python.test_virtualenv_builds(host)
-    assert "env -i PATH=/usr/local/sbin:" in host.commands[0]
-    found = finding_of(python.test_virtualenv_builds, FakeHost({"virtualenv": result}))
-    assert found.startswith("virtualenv -p /databricks/python3/bin/python")
-
-
 def environment(**variables: str) -> Inventory:
     return Inventory(environment={"PATH": "/usr/bin:/bin", **variables})
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dcs.rules import Blocked, Rule, catalogue
-from pytest_dcs.spark import Smoke, Stage
+from pytest_dcs.stages import Smoke, Stage
 
 from .fake_host import finding_of
 
 if TYPE_CHECKING:
-    from pytest_dcs.spark import Outcome
+    from pytest_dcs.stages import Outcome
 
 STAGES = {
     "SPK001": "start",
@@ -44,7 +44,7 @@ def test_a_stage_that_failed_is_found_by_its_own_rule(rule_id: str, stage: str) 
     for other in STAGES.keys() - {rule_id}:
         check_of(catalogue()[other])(smoke)
     found = finding_of(check_of(catalogue()[rule_id]), smoke)
-    assert found.startswith(f"Spark stage {stage}: found java.lang.UnsatisfiedLinkError")
+    assert found.startswith(f"stage {stage}: found java.lang.UnsatisfiedLinkError")
 
 
 @each_stage
@@ -55,7 +55,8 @@ def test_a_stage_that_was_not_reached_is_blocked(rule_id: str, stage: str) -> No
 
 
 def test_there_is_a_rule_for_each_stage() -> None:
-    assert [rule.id for rule in catalogue().values() if rule.family == "SPK"] == [*STAGES]
+    judging = [rule for rule in catalogue().values() if rule.check.startswith("dcs/spark::")]
+    assert [rule.id for rule in judging] == [*STAGES]
 
 
 @each_stage

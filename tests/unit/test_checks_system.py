@@ -185,3 +185,11 @@ def test_alpine_needs_the_real_packages() -> None:
 def test_other_systems_and_unknown_packages_are_no_finding(os: OsRelease | None) -> None:
     with pytest.raises(NotApplicable):
         system.test_alpine_is_complete(Inventory(os=os))
+
+
+def test_what_the_image_has_at_the_platforms_paths_is_found() -> None:
+    system_files.test_platform_paths_are_free(SimpleNamespace(platform_paths=[]))  # type: ignore[arg-type]
+    launch = SimpleNamespace(platform_paths=["/databricks/driver", "/dbfs/*"])
+    with pytest.raises(RuleBroken) as caught:
+        system_files.test_platform_paths_are_free(launch)  # type: ignore[arg-type]
+    assert [item.subject for item in caught.value.items] == ["/databricks/driver", "/dbfs/*"]

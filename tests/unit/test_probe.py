@@ -163,7 +163,6 @@ def test_the_report_and_the_log_are_told_apart(container: LocalContainer) -> Non
     document = start(container, script).wait(30)
     assert document.data == {"found": "ü"}
     assert document.log == "a warning\n"
-    assert document.returncode == 0
 
 
 def test_the_file_lies_where_the_last_argument_says(container: LocalContainer) -> None:
@@ -204,7 +203,10 @@ def test_only_the_end_of_a_long_log_is_kept(
     ("ending", "told"),
     [
         ("sys.exit(3)", "died with status 3"),
-        ("os.kill(os.getpid(), 9)", "died by signal 9"),
+        (
+            "os.kill(os.getpid(), 9)",
+            "died by signal 9 (killed, most likely by the out-of-memory killer)",
+        ),
         ("raise ImportError('no such library')", "died with status 1"),
     ],
 )

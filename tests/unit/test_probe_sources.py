@@ -5,11 +5,14 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from pytest_dcs import probe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,10 +20,11 @@ if TYPE_CHECKING:
 OLDEST_PYTHON = (3, 7)
 YOUNGER_MODULES = {"graphlib", "tomllib", "zoneinfo"}
 STANDARD_LIBRARY = sys.stdlib_module_names - YOUNGER_MODULES
-TRIED_BY_STAGES = {"pandas", "pyspark"}
+TRIED_BY_STAGES = {"numpy", "pandas", "pyarrow", "pyspark"}
 
 PROBES = Path(str(resources.files("pytest_dcs") / "probes"))
 PYTHON_PROBES = sorted(PROBES.glob("*.py"))
+SHARED = {path.stem for path in PYTHON_PROBES if fnmatch(path.name, probe.SHARED)}
 SHELL_PROBES = sorted(PROBES.glob("*.sh"))
 
 
@@ -52,8 +56,8 @@ def test_python_probes_have_the_oldest_grammar(probe: Path) -> None:
 @pytest.mark.parametrize("probe", PYTHON_PROBES, ids=lambda path: path.name)
 def test_python_probes_start_with_the_standard_library_alone(probe: Path) -> None:
     tree = tree_of(probe)
-    assert modules_of(tree.body) <= STANDARD_LIBRARY
-    assert modules_of(ast.walk(tree)) <= STANDARD_LIBRARY | TRIED_BY_STAGES
+    assert modules_of(tree.body) <= STANDARD_LIBRARY | SHARED
+    assert modules_of(ast.walk(tree)) <= STANDARD_LIBRARY | SHARED | TRIED_BY_STAGES
 
 
 @pytest.mark.parametrize("probe", SHELL_PROBES, ids=lambda path: path.name)

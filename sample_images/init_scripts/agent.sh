@@ -1,0 +1,4 @@
+#!/bin/bash
+
+echo "starting the agent"
+systemctl enable --now company-agent || true

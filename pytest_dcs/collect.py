@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CHECKS = sorted(Path(__file__).with_name("checks").glob("[!_]*.py"))
 SPARK_PROBES = frozenset({"dcs_spark_smoke", "dcs_spark_deep_smoke", "dcs_spark"})
 """Fixtures that need the runtime's Spark."""
+ON_DEMAND_PROBES = frozenset({"dcs_fuse_smoke"})
+"""Fixtures whose probes only start when they are asked for: nobody has to wait for them last."""
 DEEP_PROBE = "dcs_spark_deep_smoke"
 SHARED_DISTRIBUTIONS = {"load", "loadscope", "loadfile", "loadgroup", "worksteal"}
 """Values of xdist's --dist that share tests out among workers."""
@@ -143,7 +145,8 @@ class Collector:
         number = self.plan.entries.index(entry) if entry is not None else -1
         if rule is None:
             return number, 1, 0
-        return number, 2 if rule.probe else 0, order[rule.id]
+        is_waited_for = rule.probe is not None and rule.probe not in ON_DEMAND_PROBES
+        return number, 2 if is_waited_for else 0, order[rule.id]
 
 
 class WithoutImage:

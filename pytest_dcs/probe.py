@@ -40,7 +40,7 @@ TAIL_LINES = 15
 
 WATCH_SECONDS = 0.5
 """How often it is asked whether there still is hope."""
-LINGER = 0.2
+LINGER = 0.05
 """Seconds that the last lines of a log have after the last report."""
 
 

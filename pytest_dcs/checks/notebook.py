@@ -308,9 +308,9 @@ def test_pip_magic(dcs_notebook_smoke: Smoke) -> None:
 @pytest.mark.usefixtures("dcs_spark_smoke")
 def test_spark_in_notebook(dcs_notebook_smoke: Smoke) -> None:
     """`spark` in a notebook is the session of the cluster's one driver: the kernel attaches to its
-    JVM by the runtime's pyspark, as another user than the driver's, runs a query and a Python
-    function there, and brings the rows to pandas. A pyspark that a start-up file of the image puts
-    first speaks to another JVM than it knows: "TypeError: 'JavaPackage' object is not callable".
+    JVM by the runtime's pyspark, as another user than the driver's, and runs a query and a Python
+    function there. A pyspark that a start-up file of the image puts first speaks to another JVM
+    than it knows: "TypeError: 'JavaPackage' object is not callable".
 
     Fix: no Spark in the image, `RUN rm -r /opt/spark`, and no start-up file with
     `findspark.init()`; leave packages readable for all: `RUN chmod -R a+rX /databricks/python3`.

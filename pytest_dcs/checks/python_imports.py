@@ -17,7 +17,7 @@ LANGUAGE_SERVER = "/databricks/python-lsp/bin/python"
 
 NOTEBOOK_MODULES = {
     "IPython": "import IPython",
-    "ipykernel": "import ipykernel.kernelapp",
+    "ipykernel": "import ipykernel",
     "traitlets": "import traitlets.config",
     "six": "import six",
     "numpy": "import numpy; numpy.arange(3).sum()",

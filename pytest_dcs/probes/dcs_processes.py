@@ -12,7 +12,6 @@ import sys
 import threading
 from contextlib import suppress
 
-NICENESS = 10
 LAST_LINES = 3
 FRAMES = 3
 KEPT_LINES = 200
@@ -29,11 +28,6 @@ CURRENT = "Current thread "
 
 class CommandFailed(Exception):
     """A command of the image failed or hung; the message holds what it said last."""
-
-
-def give_way():
-    """Leave the processor to the Spark job, which a run waits for longest."""
-    os.nice(NICENESS)
 
 
 def run_command(argv, seconds, environment=None):

@@ -15,7 +15,7 @@ import time
 # With -I the folder of the script is not searched.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from dcs_processes import Background, explain, give_way
+from dcs_processes import Background, explain
 from dcs_stages import Report
 
 OPTIONS = "PYTEST_DCS_LANGUAGE_SERVER"
@@ -23,8 +23,8 @@ OPTIONS = "PYTEST_DCS_LANGUAGE_SERVER"
 INTERPRETER = "/databricks/python-lsp/bin/python"
 
 CELL = "file:///databricks/driver/cell.py"
-IMPORT = "import json"
-USE = "json.JSONDecoder().deco"
+IMPORT = "import json, keyword"
+USE = "keyword.kwl"
 HEAD_END = b"\r\n\r\n"
 CHUNK = 1 << 16
 
@@ -134,7 +134,7 @@ def completion(job):
     result = job.server.ask("textDocument/completion", position(2, len(USE))) or {}
     items = result.get("items", []) if isinstance(result, dict) else result
     labels = [item["label"] for item in items]
-    if not any(label.startswith("decode") for label in labels):
+    if not any(label.startswith("kwlist") for label in labels):
         raise AssertionError("%s is completed to %s" % (USE, ", ".join(labels) or "nothing"))
 
 
@@ -171,7 +171,6 @@ def run_stages(job, report):
 
 
 if __name__ == "__main__":
-    give_way()
     options = json.loads(os.environ[OPTIONS])
     report = Report([name for name, _ in STAGES])
     report.facts["left_out"] = [*options["left_out"]]

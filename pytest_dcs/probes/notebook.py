@@ -26,7 +26,7 @@ import zipfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from dcs_jupyter import CellFailed, Connection, Kernel, cell
-from dcs_processes import Background, give_way, run_command
+from dcs_processes import Background, run_command
 from dcs_session import HANDOVER
 from dcs_stages import NotRun, Report, expect
 
@@ -152,9 +152,9 @@ def cluster_libraries(notebook):
     """Build the environment of the cluster's libraries, without network."""
     notebook.build(CLUSTER_LIBRARIES)
     python = CLUSTER_LIBRARIES + "/bin/python"
-    version = notebook.root_command(python, "-m", "pip", "--version")
-    is_pip = version.startswith("pip ")
-    need(is_pip, "%s -m pip --version: %s" % (python, version.strip() or "no output"))
+    # pip itself is run by the next stage: its first run takes a second.
+    version = notebook.root_command(python, "-c", "import pip; print(pip.__version__)")
+    need(version.strip(), "import pip in %s: no output" % python)
 
 
 def library_install(notebook):
@@ -183,7 +183,8 @@ def notebook_environment(notebook):
     with open(own["purelib"] + "/databricks_python3.pth", "w") as file:
         below = sysconfig.get_paths()
         file.write("".join("%s\n" % path for path in {below["purelib"], below["platlib"]}))
-    find = "import numpy, pandas; print(numpy.__version__, pandas.__version__)"
+    # pandas itself is imported by the kernel, soon after.
+    find = "import numpy, importlib.util as find; find.find_spec('pandas').loader.get_filename()"
     notebook.python("-c", find)
     shadow = own["purelib"] + "/numpy.py"
     with open(shadow, "w"):
@@ -271,7 +272,7 @@ def completion(notebook):
     """Complete a name that only an analysis of the code can know, and one of a module."""
     notebook.kernel.execute("import os")
     # Where jedi is broken, IPython falls back to what is in memory.
-    for code, needed in (("import json\njson.JSONDecoder().deco", "decode"), ("os.pa", "path")):
+    for code, needed in (("import keyword\nkeyword.kwl", "kwlist"), ("os.pa", "path")):
         asked = {"code": code, "cursor_pos": len(code)}
         matches = notebook.kernel.ask("complete_request", asked).reply.get("matches", [])
         is_known = any(match.endswith(needed) for match in matches)
@@ -359,9 +360,9 @@ import json
 from pyspark.sql.functions import udf
 reverse = udf(lambda text: text[::-1], "string")
 words = spark.sql("SELECT * FROM VALUES (1, 'Spark'), (2, 'gr\\u00fc\\u00dfe') AS words(n, word)")
-table = words.select("n", reverse("word").alias("word")).toPandas()
+rows = words.select("n", reverse("word").alias("word")).collect()
 total = spark.range(100).selectExpr("sum(id)").first()[0]
-print("found " + json.dumps([total, table.sort_values("n")["word"].tolist()]))
+print("found " + json.dumps([total, [row["word"] for row in sorted(rows)]]))
 """
 
 
@@ -480,7 +481,6 @@ def write_wheel(directory, module):
 
 
 if __name__ == "__main__":
-    give_way()
     options = json.loads(os.environ[OPTIONS])
     report = Report([name for name, _, _ in STAGES])
     report.facts["left_out"] = [*options["left_out"]]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RUNTIME = "15.4"
 IMAGE, PROFILE = "pytest-dcs/python", "python"
 WHOLE_IMAGE, WHOLE_PROFILE = "pytest-dcs/standard", "standard"
+JOB = "SPK00"
+"""The rules that read the reference job."""
 PAIRS = 7
 ROUNDS = 5
 RATIO_LIMIT = 0.6
@@ -61,9 +63,9 @@ def run_job(engine: DockerEngine, image: str, profile: str, *, tuned: bool) -> N
         launch.end()
 
 
-def run_all(folder: str) -> None:
+def judge(folder: str, *more: str) -> None:
     """Judge an image as a user does."""
-    arguments = [f"--dcs-image={WHOLE_IMAGE}", f"--dcs-profile={WHOLE_PROFILE}"]
+    arguments = [f"--dcs-image={WHOLE_IMAGE}", f"--dcs-profile={WHOLE_PROFILE}", *more]
     command = [sys.executable, "-m", "pytest", *arguments, f"--dcs-runtime={RUNTIME}"]
     ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
@@ -80,7 +82,7 @@ def medians(ways: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, fl
     found = {name: statistics.median(values) for name, values in seconds.items()}
     for name, values in seconds.items():
         extremes = f"{min(values):.2f} to {max(values):.2f}"
-        print(f"{name:24} {found[name]:6.2f} s  ({rounds} rounds, {extremes})", flush=True)
+        print(f"{name:22} {found[name]:6.2f} s  ({rounds} rounds, {extremes})", flush=True)
     return found
 
 
@@ -99,20 +101,18 @@ def main(pairs: int, rounds: int) -> None:
                 pairs,
             )
             ratio = found["tuned"] / found["untuned"]
-            print(f"{'ratio':24} {ratio:6.2f}    (at most {RATIO_LIMIT})", flush=True)
+            print(f"{'ratio':22} {ratio:6.2f}    (at most {RATIO_LIMIT})", flush=True)
         if rounds:
             with tempfile.TemporaryDirectory(prefix="pytest-dcs-") as folder:
                 found = medians(
                     {
-                        "tuned job alone": lambda: run_job(
-                            engine, WHOLE_IMAGE, WHOLE_PROFILE, tuned=True
-                        ),
-                        "whole run": lambda: run_all(folder),
+                        "run of the job alone": lambda: judge(folder, f"--dcs-select={JOB}"),
+                        "run of all rules": lambda: judge(folder),
                     },
                     rounds,
                 )
-            overhead = found["whole run"] - found["tuned job alone"]
-            print(f"{'difference':24} {overhead:6.2f} s  (at most {OVERHEAD_LIMIT:.0f} s)")
+            overhead = found["run of all rules"] - found["run of the job alone"]
+            print(f"{'difference':22} {overhead:6.2f} s  (at most {OVERHEAD_LIMIT:.0f} s)")
     finally:
         engine.close()
 

@@ -126,7 +126,7 @@ def test_python_udf(dcs_spark_smoke: Smoke) -> None:
     effect="disables-feature",
     feature="python",
     where="container",
-    requires=("SPK004",),
+    requires=("SPK003", "SPK004"),
     sources=("https://spark.apache.org/docs/latest/rdd-programming-guide.html",),
 )
 def test_python_rdd(dcs_spark_smoke: Smoke) -> None:

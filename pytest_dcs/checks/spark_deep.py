@@ -24,7 +24,7 @@ FAT_JAR = "https://github.com/feathr-ai/feathr/issues/1030"
     effect="disables-feature",
     feature="python",
     where="container",
-    requires=("SPK003", "SPK006"),
+    requires=("SPK003", "SPK006", "SPK007"),
     sources=(
         ARROW_PAGE,
         "https://spark.apache.org/docs/latest/api/python/migration_guide/pyspark_upgrade.html",
@@ -96,7 +96,7 @@ def test_create_from_pandas(dcs_spark_deep_smoke: Smoke) -> None:
     effect="disables-feature",
     feature="python",
     where="container",
-    requires=("SPK008",),
+    requires=("SPK003", "SPK008"),
     sources=(
         "https://spark.apache.org/docs/latest/sql-data-sources-parquet.html",
         "https://github.com/luben/zstd-jni/issues/113",

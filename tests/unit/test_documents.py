@@ -10,6 +10,7 @@ import pytest
 
 from pytest_dcs import fixtures, options, plan, runtimes, waivers
 from pytest_dcs.report import pages
+from sample_images import stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,11 @@ def blocks(path: Path, language: str) -> list[str]:
 def test_the_document_of_rules_is_current() -> None:
     written = (ROOT / "docs" / "rules.md").read_text()
     assert written == pages.document(), "run: python -m pytest_dcs rules > docs/rules.md"
+
+
+def test_the_table_of_stages_is_current() -> None:
+    written = (ROOT / "docs" / "stages.md").read_text()
+    assert written == stages.document(), "run: python -m sample_images.stages > docs/stages.md"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

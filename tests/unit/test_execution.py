@@ -24,9 +24,7 @@ def container(tmp_path: Path) -> Iterator[LocalContainer]:
     container = LocalContainer(tmp_path)
     yield container
     for process in container.processes:
-        if process.process is not None:
-            process.process.kill()
-            process.process.wait()
+        process.kill()
 
 
 def start(container: LocalContainer, script: str) -> Execution:

@@ -57,9 +57,7 @@ def container(tmp_path: Path) -> Iterator[LocalNode]:
     container = LocalNode(tmp_path)
     yield container
     for process in container.processes:
-        if process.process is not None:
-            process.process.kill()
-            process.process.wait()
+        process.kill()
 
 
 def script(text: str, *, name: str = "a.sh", **more: str) -> InitScript:

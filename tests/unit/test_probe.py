@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tarfile
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,6 +49,7 @@ class LocalProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env={**os.environ, **self._environment},
+                start_new_session=True,
             )
             threading.Thread(target=self._pump, daemon=True).start()
 
@@ -62,6 +65,13 @@ class LocalProcess:
 
     def close(self) -> None:
         pass
+
+    def kill(self) -> None:
+        """End the process and what it has started."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def _pump(self) -> None:
         assert self.process is not None
@@ -91,8 +101,7 @@ class Killer(LocalProcess):
 
     def write(self, data: bytes) -> None:
         for victim in self._victims:
-            if victim.process is not None:
-                victim.process.kill()
+            victim.kill()
         self._chunks.put(None)
 
 
@@ -142,9 +151,7 @@ def container(tmp_path: Path) -> Iterator[LocalContainer]:
     container = LocalContainer(tmp_path)
     yield container
     for process in container.processes:
-        if process.process is not None:
-            process.process.kill()
-            process.process.wait()
+        process.kill()
 
 
 def start(container: LocalContainer, script: str, **environment: str) -> Probe:

@@ -10,6 +10,7 @@ from pytest_dcs import errors, rules
 from pytest_dcs.rules import Item, Rule, RuleBroken, answer, catalogue
 from pytest_dcs.runtimes import load
 from pytest_dcs.toml_files import read_toml
+from sample_images import stages
 
 from .fake_host import Result
 
@@ -69,6 +70,11 @@ def test_an_image_broken_in_just_that_way_exists(rule: Rule) -> None:
         for rule_id in (*image.get("fails", ()), *image.get("advice", ()))
     }
     assert rule.id in broken | WITHOUT_BROKEN_IMAGE.keys()
+
+
+@pytest.mark.parametrize("rule", [*filter(stages.is_dynamic, catalogue().values())], ids=str)
+def test_a_step_or_stage_has_an_image_that_nothing_else_catches(rule: Rule) -> None:
+    assert stages.caught_alone(rule) or rule.id in WITHOUT_BROKEN_IMAGE
 
 
 def test_the_level_of_a_broken_image_is_the_rules_own() -> None:

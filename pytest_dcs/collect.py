@@ -23,7 +23,6 @@ SPARK_PROBES = frozenset({"dcs_spark_smoke", "dcs_spark_deep_smoke", "dcs_spark"
 """Fixtures that need the runtime's Spark."""
 ON_DEMAND_PROBES = frozenset({"dcs_fuse_smoke"})
 """Fixtures whose probes only start when they are asked for: nobody has to wait for them last."""
-DEEP_PROBE = "dcs_spark_deep_smoke"
 SHARED_DISTRIBUTIONS = {"load", "loadscope", "loadfile", "loadgroup", "worksteal"}
 """Values of xdist's --dist that share tests out among workers."""
 
@@ -135,7 +134,7 @@ class Collector:
         if rule is None:
             return True
         select, ignore = self.settings.select.value, self.settings.ignore.value
-        if rule.probe == DEEP_PROBE and not (self.settings.deep.value or rule.id in select):
+        if rule.probe == rules.DEEP_PROBE and not (self.settings.deep.value or rule.id in select):
             return False
         return rules.is_selected(rule.id, select, ignore)
 

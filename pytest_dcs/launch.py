@@ -280,6 +280,7 @@ class Launch:
         if name not in self._probes:
             raise ProbeNotForeseen(name)
         smoke = self._probes[name].result(NOTEBOOK_TIMEOUT * self.time_factor)
-        for stage in STEP_STAGES[name]:
-            self.seconds.setdefault(stage, smoke.stage(stage).seconds)
+        for stage in map(smoke.stage, STEP_STAGES[name]):
+            if stage.outcome != "not-run":
+                self.seconds.setdefault(stage.name, stage.seconds)
         return smoke

@@ -50,6 +50,9 @@ ENTRY_FIXTURE = "_dcs_entry"
 SMOKE_FILE_FIXTURE = "dcs_smoke_file"
 """The parameter that gives a check one of the user's own smoke files."""
 
+DEEP_PROBE = "dcs_spark_deep_smoke"
+"""The fixture of the probe that is run on demand only."""
+
 CHECKS_PACKAGE = "pytest_dcs.checks"
 ANSWER_LINES = 3
 """How much of a command's output a finding quotes; of a Python traceback the last line says all."""

@@ -193,9 +193,13 @@ def unproven_lines(judgement: Judgement, entry: Entry) -> Iterator[str]:
     for feature in sorted(entry.features):
         if not any(rule.feature == feature for rule in catalogue.values()):
             yield f"note    no rule looks at {feature} yet"
-    missing = len(catalogue) - len({each.rule for each in judgement.findings.values()})
-    if missing and judgement.findings:
-        yield f"note    {missing} of {len(catalogue)} rules were not selected"
+    judged = {finding.rule for finding in judgement.findings.values()}
+    missing = [rule for rule in catalogue.values() if rule.id not in judged]
+    deep = [rule for rule in missing if rule.probe == rules.DEEP_PROBE]
+    if deep and judged:
+        yield f"note    {len(deep)} rules of the deep Spark job were not run, see --dcs-deep"
+    if len(missing) > len(deep) and judged:
+        yield f"note    {len(missing) - len(deep)} of {len(catalogue)} rules were not selected"
     if entry.guessed:
         yield f"note    the runtime is {entry.runtime_source}, with --dcs-runtime"
 

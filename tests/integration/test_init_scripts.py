@@ -142,7 +142,7 @@ def test_a_script_that_is_killed_by_a_signal_has_failed(
 ) -> None:
     ended = run(node, script("killed.sh", f"{BASH}kill -SEGV $$\n"))
     assert ended.failed
-    assert ended.ending == "an end by signal 11"
+    assert ended.ending.startswith("an end by signal 11")
 
 
 def test_bash_reads_a_script_without_a_first_line(

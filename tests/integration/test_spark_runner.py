@@ -107,8 +107,11 @@ def test_code_that_hangs_is_killed_with_its_jvm(launch: Launch) -> None:
     runner = launch.spark_runner()
     runner.run("print(1)")
     runner._timeout = 1.0
+    assert runner._execution is not None
+    driver = runner._execution.pid
+    assert launch.shell.run(f"pgrep -P {driver} java").returncode == 0
     assert "did not end within 1 s" in failure_of(runner, "import time; time.sleep(3600)")
-    assert launch.shell.run("pgrep -fc [s]park_runner").stdout == b"0\n"
+    assert launch.shell.run(f"kill -0 {driver} || pgrep -P {driver}").returncode != 0
 
 
 def test_a_file_is_run_by_its_name(runner: SparkRunner, tmp_path: Path) -> None:

@@ -265,7 +265,9 @@ def test_a_spark_job_that_nobody_could_foresee_is_no_fault_of_the_image(
     path = dcs.makepyfile("def test_own(host, request): request.getfixturevalue('dcs_spark_smoke')")
     result = dcs.runpytest_subprocess(f"--dcs-image={minimal_image}", "--dcs-runtime=15.4", path)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stdout.fnmatch_lines(["*launched without what dcs_spark_smoke reads*", "Name dcs_spark_smoke among*"])
+    result.stdout.fnmatch_lines(
+        ["*without what dcs_spark_smoke reads*", "Name dcs_spark_smoke among*"]
+    )
 
 
 def test_a_kept_container_can_be_entered_and_swept(

@@ -15,6 +15,19 @@ if TYPE_CHECKING:
 
 TUNING_PAGE = "https://spark.apache.org/docs/latest/tuning.html"
 ARROW_PAGE = "https://spark.apache.org/docs/latest/api/python/tutorial/sql/arrow_pandas.html"
+NEEDS_OF_SPARK = (
+    "SYS002",
+    "SYS004",
+    "SYS009",
+    "SYS010",
+    "SYS011",
+    "JVM001",
+    "JVM002",
+    "JVM003",
+    "JVM004",
+    "JVM007",
+)
+"""What any of Spark's JVMs starts with: its scripts, root's name, places to write, the JDK."""
 PYTHON_DOCKERFILE = "https://github.com/databricks/containers/blob/master/ubuntu/python/Dockerfile"
 
 
@@ -25,22 +38,7 @@ PYTHON_DOCKERFILE = "https://github.com/databricks/containers/blob/master/ubuntu
     effect="blocks-start",
     feature="jvm",
     where="container",
-    requires=(
-        "SYS002",
-        "SYS004",
-        "SYS009",
-        "SYS010",
-        "SYS011",
-        "JVM001",
-        "JVM002",
-        "JVM003",
-        "JVM004",
-        "JVM007",
-        "PY001",
-        "PY005",
-        "PY009",
-        "SPK018",
-    ),
+    requires=(*NEEDS_OF_SPARK, "PY001", "PY005", "PY009", "SPK018"),
     step="driver",
     sources=(
         "https://docs.databricks.com/aws/en/compute/custom-containers",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_dcs.checks.spark import NEEDS_OF_SPARK
 from pytest_dcs.rules import Item, require_none, rule
 
 if TYPE_CHECKING:
@@ -20,18 +21,7 @@ if TYPE_CHECKING:
     effect="disables-feature",
     feature="jvm",
     where="container",
-    requires=(
-        "SYS002",
-        "SYS004",
-        "SYS009",
-        "SYS010",
-        "SYS011",
-        "JVM001",
-        "JVM002",
-        "JVM003",
-        "JVM004",
-        "JVM007",
-    ),
+    requires=NEEDS_OF_SPARK,
     step="cluster",
     sources=(
         "https://spark.apache.org/docs/latest/spark-standalone.html",

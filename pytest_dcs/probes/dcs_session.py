@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from dcs_stages import NotRun, Report
+
 SETTINGS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.sql.execution.arrow.pyspark.fallback.enabled": "false",
@@ -151,6 +153,29 @@ def ask_java():
         lines = asked.stdout.decode(errors="replace").splitlines()
         answer = "exit %d, %s" % (asked.returncode, lines[0] if lines else "no output")
     print("%s -version: %s" % (java, answer), file=sys.stderr)
+
+
+class Job:
+    """A session, and the report of the stages that use it; the first stage opens it."""
+
+    def __init__(self, stages):
+        self.spark = None
+        self.stages = stages
+        self.report = Report([name for name, _ in stages])
+
+    def run(self):
+        """Run all stages; the report says how each one went."""
+        for number, (name, function) in enumerate(self.stages):
+            if number and not is_alive(self.spark):
+                self.report.skip(name, "Spark was not running any more")
+            elif not self.report.run(name, function, self) and not number:
+                ask_java()
+        self.report.write(complete=True)
+
+    def lacks(self, name, why):
+        """End a stage that asks nothing of this runtime's images."""
+        self.report.facts.setdefault("left_out", []).append(name)
+        raise NotRun(why)
 
 
 def let_in(spark):

@@ -20,9 +20,9 @@ from dcs_data import (
     time_zones_sql,
 )
 from dcs_imports import import_faults
-from dcs_session import ask_java, is_alive, open_session
+from dcs_session import Job, is_alive, open_session
 from dcs_spark import TIME_ZONE, WORDS, literal, naming, rows_of, scratch, setting, version_of
-from dcs_stages import NotRun, Report, expect
+from dcs_stages import expect
 
 PINNED_PACKAGES = "PYTEST_DCS_PINNED_PACKAGES"
 """The variable with the names of the runtime's own packages, as a JSON list; unset if unknown."""
@@ -248,30 +248,8 @@ STAGES = [
 as a library that crashes takes all later stages with it."""
 
 
-class Job:
-    """The session, and the report of its stages."""
-
-    def __init__(self):
-        self.spark = None
-        self.report = Report([name for name, _ in STAGES])
-
-    def run(self):
-        """Run all stages; the report says how each one went."""
-        for name, function in STAGES:
-            if function is not start and not is_alive(self.spark):
-                self.report.skip(name, "Spark was not running any more")
-            elif not self.report.run(name, function, self) and function is start:
-                ask_java()
-        self.report.write(complete=True)
-
-    def lacks(self, name, why):
-        """End a stage that asks nothing of this runtime's images."""
-        self.report.facts.setdefault("left_out", []).append(name)
-        raise NotRun(why)
-
-
 if __name__ == "__main__":
-    job = Job()
+    job = Job(STAGES)
     job.run()
     if is_alive(job.spark):
         job.spark.stop()

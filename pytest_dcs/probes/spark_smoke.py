@@ -17,14 +17,14 @@ import tempfile
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from dcs_session import (
-    ask_java,
+    Job,
     is_alive,
     let_in,
     local_directory,
     open_session,
     wait_for_guest,
 )
-from dcs_stages import Report, expect
+from dcs_stages import expect
 
 
 def start(job):
@@ -118,25 +118,8 @@ STAGES = [
 """In this order, as a library that crashes takes all later stages with it."""
 
 
-class Job:
-    """The session, and the report of its stages."""
-
-    def __init__(self):
-        self.spark = None
-        self.report = Report([name for name, _ in STAGES])
-
-    def run(self):
-        """Run all stages; the report says how each one went."""
-        for name, function in STAGES:
-            if function is not start and not is_alive(self.spark):
-                self.report.skip(name, "Spark was not running any more")
-            elif not self.report.run(name, function, self) and function is start:
-                ask_java()
-        self.report.write(complete=True)
-
-
 if __name__ == "__main__":
-    job = Job()
+    job = Job(STAGES)
     job.run()
     if is_alive(job.spark):
         wait_for_guest()

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from dcs_stages import NotRun, Report
+from dcs_stages import Report
 
 SETTINGS = {
     "spark.sql.execution.arrow.pyspark.enabled": "true",
@@ -171,11 +171,6 @@ class Job:
             elif not self.report.run(name, function, self) and not number:
                 ask_java()
         self.report.write(complete=True)
-
-    def lacks(self, name, why):
-        """End a stage that asks nothing of this runtime's images."""
-        self.report.facts.setdefault("left_out", []).append(name)
-        raise NotRun(why)
 
 
 def let_in(spark):

@@ -54,6 +54,11 @@ class Report:
         """Note why a stage is not run."""
         self.stages[name]["detail"] = why
 
+    def leave_out(self, name, why):
+        """End a stage that asks nothing of this image or runtime."""
+        self.facts.setdefault("left_out", []).append(name)
+        raise NotRun(why)
+
     def write(self, complete):
         """Print the report as it stands."""
         document = {
@@ -70,6 +75,22 @@ def expect(found, needed):
     """Raise `AssertionError` unless what was found is what plain Python computed."""
     if found != needed:
         raise AssertionError("found %r, plain Python has %r" % (found, needed))
+
+
+def need(condition, text):
+    """Raise `AssertionError` with a text unless the condition holds."""
+    if not condition:
+        raise AssertionError(text)
+
+
+def same(what, found, needed):
+    """Raise `AssertionError` unless what was found is what is needed."""
+    need(found == needed, "%s is %r, not %r" % (what, found, needed))
+
+
+def last_line(text):
+    """Return the last line of what was printed, as what starts with Python may print too."""
+    return (text.strip().splitlines() or [""])[-1]
 
 
 def describe(error):

@@ -122,7 +122,9 @@ def write_and_read(spark, kind, codecs):
 def streaming(job):
     """Count in two runs of a stream; the second goes on from the state of the first."""
     if version_of(job.spark) < (3, 2):
-        job.lacks("streaming", "Spark before 3.2 has no RocksDB for the state of streams")
+        job.report.leave_out(
+            "streaming", "Spark before 3.2 has no RocksDB for the state of streams"
+        )
     with scratch() as directory, setting(job.spark, STATE_STORE, ROCKSDB):
         os.mkdir(directory + "/input")
         with naming("first run"):
@@ -155,10 +157,10 @@ def count_stream(spark, directory, words):
 def worker_imports(job):
     """Import in a worker what the image has more than its runtime."""
     if sys.version_info < (3, 8):
-        job.lacks("worker-imports", "Python before 3.8 cannot say which packages it has")
+        job.report.leave_out("worker-imports", "Python before 3.8 cannot say which packages it has")
     pinned = os.environ.get(PINNED_PACKAGES)
     if pinned is None:
-        job.lacks("worker-imports", "nothing is known of the runtime's own packages")
+        job.report.leave_out("worker-imports", "nothing is known of the runtime's own packages")
     added, faults = import_faults(job.spark, set(json.loads(pinned)))
     job.report.facts["added_packages"] = added
     if faults:
@@ -195,7 +197,7 @@ def map_in_arrow(job):
 
     rows = job.spark.range(0, 50, 1, 2).selectExpr("id", "concat('row ', id) AS name")
     if not hasattr(rows, "mapInArrow"):
-        job.lacks("map-in-arrow", "Spark before 3.3 has no mapInArrow")
+        job.report.leave_out("map-in-arrow", "Spark before 3.3 has no mapInArrow")
     doubled = rows.mapInArrow(double_batches, "id long, name string")
     expect(rows_of(doubled), [(2 * n, "row %d" % n) for n in range(50)])
 

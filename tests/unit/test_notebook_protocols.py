@@ -172,8 +172,7 @@ def test_what_a_missing_program_says_names_it(processes: Any) -> None:
 
 
 def test_a_wheel_of_ours_can_be_installed(probe_module: Any, tmp_path: Path) -> None:
-    notebook = probe_module("notebook")
-    wheel = notebook.write_wheel(str(tmp_path), "pytest_dcs_library")
+    wheel = probe_module("dcs_wheels").write_wheel(str(tmp_path), "pytest_dcs_library")
     listed = subprocess.run(
         [sys.executable, "-m", "zipfile", "-l", wheel], capture_output=True, check=True, text=True
     )
@@ -192,11 +191,11 @@ def test_a_wheel_of_ours_can_be_installed(probe_module: Any, tmp_path: Path) -> 
 def test_a_picture_is_whole_and_has_a_size(
     probe_module: Any, size: tuple[int, int], end: bytes, is_png: bool
 ) -> None:
-    notebook = probe_module("notebook")
+    cells = probe_module("dcs_cells")
     sizes = b"".join(number.to_bytes(4, "big") for number in size)
     data = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + sizes + b"\x08\x06\0\0\0" + end
-    assert notebook.is_png(data) is is_png
-    assert not notebook.is_png(b"")
+    assert cells.is_png(data) is is_png
+    assert not cells.is_png(b"")
 
 
 def test_what_is_no_message_of_a_language_server_is_told(probe_module: Any) -> None:

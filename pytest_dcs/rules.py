@@ -36,11 +36,13 @@ FAMILIES = {
     "SYS": "System packages, users and files",
     "JVM": "Java",
     "PY": "Python environment",
+    "R": "R",
     "FUS": "FUSE and storage",
     "INI": "Init scripts",
     "NB": "Notebook",
     "SPK": "Spark",
     "DAT": "Data correctness",
+    "SEC": "Leaks",
 }
 """The families of rules, in the order in which they are checked and shown."""
 

@@ -100,7 +100,9 @@ class DockerEngine:
             document = self._inspect(name)
         if document is None:
             raise errors.ImageNotFound(reference, "it is not on the engine")
-        return from_inspection(reference, document)
+        with asking(f"tell how {reference} was built"):
+            history = self._api.history(document["Id"])
+        return from_inspection(reference, document, history)
 
     def launch(self, image: Image, spec: ContainerSpec) -> DockerContainer:
         """Start the image with a main process that ends together with this process.

@@ -15,6 +15,19 @@ https://docs.databricks.com/aws/en/compute/custom-containers
 """
 
 
+TUPLES = ("entrypoint", "command", "volumes", "exposed_ports", "health_check", "layers")
+"""Fields of a config that plain data has as lists."""
+
+
+@dataclass(frozen=True)
+class History:
+    """One step of the build, mostly one line of a Dockerfile."""
+
+    created_by: str
+    empty: bool = False
+    """It made no layer."""
+
+
 @dataclass(frozen=True)
 class ImageConfig:
     """What the image's builder wrote into its config.
@@ -31,6 +44,14 @@ class ImageConfig:
     working_directory: str = ""
     volumes: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
+    """As `7681/tcp`."""
+    health_check: tuple[str, ...] = ()
+    stop_signal: str = ""
+    history: tuple[History, ...] = ()
+    """The steps of the build, oldest first."""
+    layers: tuple[str, ...] = ()
+    """The diff IDs, oldest first: the digests of the unpacked layers."""
 
     @property
     def platform(self) -> str:
@@ -60,6 +81,7 @@ class Image:
     def from_dict(cls, data: Mapping[str, Any]) -> Image:
         """Return the image that `dataclasses.asdict` made into plain data."""
         config = dict(data["config"])
-        for key in ("entrypoint", "command", "volumes"):
+        for key in TUPLES:
             config[key] = tuple(config[key])
+        config["history"] = tuple(History(**step) for step in config["history"])
         return cls(**{**data, "config": ImageConfig(**config)})

@@ -1,4 +1,4 @@
-"""Commands that are no test run: `python -m pytest_dcs rules`, `explain`, `sweep`, `warm`."""
+"""Commands that are no test run: `python -m pytest_dcs rules`, `explain`, `sweep` and others."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dcs import errors, options
-from pytest_dcs.report import pages
+from pytest_dcs.report import answers, pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m pytest_dcs", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("rules", help="Write the catalogue of rules as Markdown")
-    explain = commands.add_parser("explain", help="Explain a rule, or all with a prefix")
-    explain.add_argument("rule")
+    commands.add_parser("symptoms", help="Write what errors of clusters mean as Markdown")
+    explain = commands.add_parser("explain", help="Explain a rule, a code or the text of an error")
+    explain.add_argument("text", help="- reads it from standard input")
     sweep = commands.add_parser("sweep", help="Remove what runs have left on the engine")
     sweep.add_argument("--cache", action="store_true", help="Remove the cached Sparks as well")
     warm = commands.add_parser("warm", help="Make ready what a run's Spark job will need")
@@ -45,7 +46,9 @@ def run(chosen: argparse.Namespace) -> str:
     if chosen.command == "rules":
         return pages.document()
     if chosen.command == "explain":
-        return pages.explain(chosen.rule)
+        return pages.explain(sys.stdin.read() if chosen.text == "-" else chosen.text)
+    if chosen.command == "symptoms":
+        return answers.document()
     from pytest_dcs.engines.docker import DockerEngine
 
     if chosen.command == "warm":

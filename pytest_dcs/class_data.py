@@ -22,12 +22,11 @@ import filelock
 
 from pytest_dcs import spark_cache
 from pytest_dcs.node import SPARK_HOME, SPARK_MOUNT
+from pytest_dcs.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
-
-    from _typeshed import WriteableBuffer
 
     from pytest_dcs.shell import Shell
     from pytest_dcs.stages import Smoke
@@ -216,7 +215,7 @@ def tar_of(archives: Iterable[Archive]) -> IO[bytes]:
 
     Nothing is read before it is: most often the engine has the volume already.
     """
-    return io.BufferedReader(_Pieces(_tar_pieces(archives)), BLOCK)
+    return io.BufferedReader(Pieces(_tar_pieces(archives)), BLOCK)
 
 
 def store(
@@ -280,26 +279,6 @@ def locked(cache_directory: Path, name: str, *, wait: bool) -> Iterator[bool]:
         yield True
     finally:
         lock.release()
-
-
-class _Pieces(io.RawIOBase):
-    """A file whose content is made while it is read."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        if not self._rest:
-            self._rest = memoryview(next(self._pieces, b""))
-        target = memoryview(buffer)
-        size = min(len(target), len(self._rest))
-        target[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
 
 
 def _tar_pieces(archives: Iterable[Archive]) -> Iterator[bytes]:

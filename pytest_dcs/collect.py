@@ -11,6 +11,7 @@ import pytest
 from pytest_dcs import rules, spark
 from pytest_dcs.fixtures import NEEDS_IMAGE
 from pytest_dcs.items import entry_of, probes_of, rule_of
+from pytest_dcs.options import NO_ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -113,7 +114,7 @@ class Collector:
         wanted = {
             entry.runtime.pyspark
             for entry in self.plan.entries
-            if probes_of(session.items, entry) & SPARK_PROBES
+            if not entry.image.archive and probes_of(session.items, entry) & SPARK_PROBES
         }
         for version in sorted(wanted):
             spark.provision(version, self.settings.cache_directory, self._say)
@@ -134,6 +135,8 @@ class Collector:
         if rule is None:
             return True
         select, ignore = self.settings.select.value, self.settings.ignore.value
+        if rule.where != "image" and self.settings.engine.value == NO_ENGINE:
+            return False
         if rule.probe == rules.DEEP_PROBE and not (self.settings.deep.value or rule.id in select):
             return False
         return rules.is_selected(rule.id, select, ignore)

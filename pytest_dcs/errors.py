@@ -120,6 +120,31 @@ class ImageNotFound(SetupError):
         )
 
 
+class EngineNeeded(SetupError):
+    """An image that only an engine has, in a run that may use none."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"image {reference!r} cannot be read with --dcs-engine=none.",
+            cause="Without an engine only files of this machine can be read.",
+            next_step=f"`docker save {reference} -o image.tar`, then "
+            "--dcs-image=docker-archive:image.tar; or leave --dcs-engine out.",
+        )
+
+
+class BrokenArchive(SetupError):
+    """Files of this machine that should hold an image and do not."""
+
+    def __init__(self, reference: str, detail: str) -> None:
+        super().__init__(
+            f"no image can be read from {reference!r} ({detail}).",
+            cause="The path is misspelt, the file was cut off, or it is of another kind: oci:DIR "
+            "is a folder, oci-archive:FILE its tar, docker-archive:FILE what `docker save` writes.",
+            next_step="`skopeo inspect` with the same name must work; where there are several "
+            "images, name one: oci:DIR:TAG, docker-archive:FILE:acme/ml:1.4",
+        )
+
+
 class PullFailed(SetupError):
     """A registry has refused or not answered."""
 
@@ -219,6 +244,18 @@ class UnknownRule(SetupError):
         )
 
 
+class NothingKnown(SetupError):
+    """A text that fits to no rule and no error of clusters."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"nothing is known that fits to {text!r}.",
+            cause="It is no rule, no termination code and no text of an error that the rules name.",
+            next_step="Take the last line of the driver's log that begins with `Caused by:`, of "
+            "Python's traces the last; `pytest --dcs-list` shows all rules.",
+        )
+
+
 class InvalidValue(SetupError):
     """A setting whose value cannot be used."""
 
@@ -247,6 +284,17 @@ class BrokenFile(SetupError):
     def __init__(self, path: Path, problem: str, next_step: str) -> None:
         super().__init__(
             f"{path.name}: {problem}.", cause=f"The file is {path}.", next_step=next_step
+        )
+
+
+class WaiversNotWritten(SetupError):
+    """Waivers for what fails have nowhere to go, or nothing to be about."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"no waivers can be written to {path} ({problem}).",
+            cause="--dcs-write-waivers adds a table [[waive]] to that file for each failure.",
+            next_step="The ini key `dcs_waivers` names another file, --dcs-image what to judge.",
         )
 
 

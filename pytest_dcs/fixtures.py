@@ -18,16 +18,20 @@ if TYPE_CHECKING:
 
     from testinfra.host import Host
 
+    from pytest_dcs.elf import CompiledFiles
     from pytest_dcs.engines import Container, Engine
     from pytest_dcs.fuse import FuseMount
     from pytest_dcs.image import Image
+    from pytest_dcs.image.layers import Layers
     from pytest_dcs.inventory import Inventory, Java, Python
     from pytest_dcs.launch import Launch
     from pytest_dcs.plan import Entry
+    from pytest_dcs.python_packages import PythonPackages
     from pytest_dcs.runtimes import Runtime
     from pytest_dcs.spark_cluster import SparkCluster
     from pytest_dcs.spark_runner import SparkRunner
     from pytest_dcs.stages import Smoke
+    from pytest_dcs.trust_store import TrustStore
 
 NEEDS_IMAGE = "needs --dcs-image"
 
@@ -45,6 +49,14 @@ def _dcs_entry(request: pytest.FixtureRequest) -> Entry:
 def dcs_image(_dcs_entry: Entry) -> Image:
     """Return the image under test: reference, digest and config."""
     return _dcs_entry.image
+
+
+@pytest.fixture(scope="session")
+def dcs_layers(_dcs_entry: Entry, pytestconfig: pytest.Config) -> Layers:
+    """Return the image's layers with all their files; reading them needs no container."""
+    from pytest_dcs.plan import layers_of
+
+    return layers_of(pytestconfig).result(_dcs_entry.image)
 
 
 @pytest.fixture(scope="session")
@@ -81,9 +93,15 @@ def dcs_launch(
     dcs_environment: Mapping[str, str],
 ) -> Generator[Launch, None, None]:
     """Start the image as a node does, once for all its tests; it may have failed to start."""
+    if _dcs_entry.image.archive:
+        msg = (
+            f"{_dcs_entry.image.reference} lies in files, and this needs a container: `docker load`"
+        )
+        raise rules.Blocked(msg)
     from pytest_dcs import init_scripts
     from pytest_dcs.launch import Launch
     from pytest_dcs.launch_request import LaunchRequest
+    from pytest_dcs.plan import layers_of
 
     settings = request.config.stash[stash.SETTINGS]
     launch = Launch(
@@ -109,6 +127,8 @@ def dcs_launch(
         ),
     )
     launch.start()
+    if rules.LAYERS_FIXTURE in launch.request.probes:
+        layers_of(request.config).start(_dcs_entry.image)
     yield launch
     launch.end()
 
@@ -154,12 +174,36 @@ def dcs_java(dcs_inventory: Inventory) -> Java:
 
 
 @pytest.fixture(scope="session")
+def dcs_trust_store(_dcs_started: Launch, dcs_java: Java) -> TrustStore:
+    """Return what the JVM trusts by default."""
+    from pytest_dcs import trust_store
+
+    store = trust_store.read(_dcs_started.shell, dcs_java)
+    if store is None:
+        msg = "the JDK has no keytool that tells what is in the trust store"
+        raise rules.NotApplicable(msg)
+    return store
+
+
+@pytest.fixture(scope="session")
 def dcs_python(dcs_inventory: Inventory) -> Python:
     """Return the interpreter of `/databricks/python3`."""
     if dcs_inventory.python is None:
         msg = "no interpreter answered, so nothing is known of it"
         raise rules.NotApplicable(msg)
     return dcs_inventory.python
+
+
+@pytest.fixture(scope="session")
+def dcs_python_packages(dcs_python: Python, _dcs_started: Launch) -> PythonPackages:
+    """Return what is installed for `dcs_python`, and in the Pythons around it."""
+    from pytest_dcs import python_packages
+
+    found = python_packages.collect(_dcs_started.shell)
+    if found is None:
+        msg = f"{dcs_python.executable} did not say what is installed"
+        raise rules.NotApplicable(msg)
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -209,6 +253,18 @@ def dcs_notebook_smoke(_dcs_node: Launch) -> Smoke:
 def dcs_language_server_smoke(_dcs_node: Launch) -> Smoke:
     """Return what the language server answered, beside the other checks."""
     return _dcs_node.language_server_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_r_smoke(_dcs_node: Launch) -> Smoke:
+    """Return what an R session did, beside the other checks."""
+    return _dcs_node.r_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_compiled_files_smoke(_dcs_node: Launch) -> CompiledFiles:
+    """Return which compiled files of the Python environment could not be loaded, and why."""
+    return _dcs_node.compiled_files_smoke()
 
 
 @pytest.fixture(scope="session")

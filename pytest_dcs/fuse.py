@@ -25,6 +25,8 @@ class FuseMount:
     """It has mounted a file system and handed it over."""
     read: bool
     """A file could be read through that mount."""
+    written: bool
+    """A new file could be written through it."""
     detail: str
     """What stopped the trial; empty when nothing did."""
     log: str
@@ -32,7 +34,7 @@ class FuseMount:
 
 
 def mount(container: Container, python: str, timeout: float) -> FuseMount:
-    """Mount a file system of one file and read that, by the image's interpreter.
+    """Mount a file system, read a file and write one, by the image's interpreter.
 
     Needs a container with `fuse`; a trial that has not ended after `timeout` seconds is killed.
     Raises `ProbeFailed` when nothing starts, `ContainerEnded` and `EngineLost`.
@@ -50,6 +52,7 @@ def _found(data: Mapping[str, Any], detail: str, log: str) -> FuseMount:
         available=bool(data.get("available")),
         mounted=bool(data.get("mounted")),
         read=bool(data.get("read")),
+        written=bool(data.get("written")),
         detail=detail.strip(),
         log=log,
     )

@@ -86,6 +86,15 @@ class User:
 
 
 @dataclass(frozen=True)
+class TrustStoreSetting:
+    """The system properties `javax.net.ssl.trustStore…`, empty where they are not set."""
+
+    path: str
+    type: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True)
 class Java:
     """A JVM that answered, described by its own system properties."""
 
@@ -94,6 +103,8 @@ class Java:
     version: str
     encoding: str | None = None
     """The charset that the JVM takes for text and file names, `UTF-8`."""
+    trust_store: TrustStoreSetting | None = None
+    """What its options name instead of the trust store of the JDK."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +246,16 @@ def parse_java(text: str) -> Java | None:
         major=int(version[1]),
         version=properties["java.version"],
         encoding=next(iter(other + known), None),
+        trust_store=parse_trust_store_setting(properties),
     )
+
+
+def parse_trust_store_setting(properties: Mapping[str, str]) -> TrustStoreSetting | None:
+    """Return which trust store a JVM's options name; None where they name none."""
+    path, kind, password = (
+        properties.get(f"javax.net.ssl.trustStore{part}", "") for part in ("", "Type", "Password")
+    )
+    return TrustStoreSetting(path, kind, password) if path else None
 
 
 def parse_python(text: str) -> Python | None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dcs import errors, rules, steps, waivers
+from pytest_dcs import comparison, errors, rules, steps, waivers
+from pytest_dcs.adoption import is_adoptable
+from pytest_dcs.inventory import Inventory
 from pytest_dcs.items import entry_of, rule_of
 from pytest_dcs.report.findings import BROKEN, Finding, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable, Sequence
 
     from _pytest._code.code import TerminalRepr  # what a report may carry has no public name
 
@@ -30,10 +32,16 @@ LOG_LINES = 40
 class Judge:
     """Decides in the process that runs a check; its findings travel on the reports."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue) -> None:
+    def __init__(self, settings: Settings, catalogue: Catalogue, *, adopting: bool = False) -> None:
         self.settings = settings
         self.catalogue = catalogue
+        self.adopting = adopting
+        """Whether waivers are written for what fails."""
         self.outcomes: dict[tuple[str, str], Outcome] = {}
+        self.roots: dict[tuple[str, str], str] = {}
+        """Of rules that are waived or not checked for that: the one that a waiver names."""
+        self.compared: set[str] = set()
+        """Entries whose comparison with the official image is on its way."""
         self.lost: dict[str, str] = {}
         """Why an entry can be judged no further."""
 
@@ -54,12 +62,10 @@ class Judge:
         try:
             yield
         except rules.RuleBroken as error:
-            waiver = self._waiver_of(item)
-            if waiver is None or not waiver.covers(error.items, waivers.today()):
+            used = waivers.together(self._waivers_of(item), error.items, waivers.today())
+            if not used or item.config.option.runxfail:
                 raise
-            if item.config.option.runxfail:
-                raise
-            raise pytest.xfail.Exception(waiver.text) from error
+            raise pytest.xfail.Exception(told(used)) from error
         self._refuse_stale_waiver(item)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -74,6 +80,7 @@ class Judge:
         report.dcs_entry = entry.id  # type: ignore[attr-defined]
         launch: Launch | None = getattr(item, "funcargs", {}).get("dcs_launch")
         report.dcs_seconds = dict(launch.seconds) if launch else {}  # type: ignore[attr-defined]
+        report.dcs_comparison = self._comparison(item, entry)  # type: ignore[attr-defined]
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, errors.SetupError):
             report.longrepr = str(error)
@@ -81,8 +88,14 @@ class Judge:
             report.dcs_lost = self.lost[entry.id]  # type: ignore[attr-defined]
         if rule is None or call.when == "teardown" or (call.when == "setup" and error is None):
             return report
+        accepted = self._accepted(rule, entry) if isinstance(error, rules.Blocked) else ""
+        if accepted:
+            error = pytest.xfail.Exception(accepted)
+            report.wasxfail = accepted
         finding = self._find(item, rule, entry, error)
-        self.outcomes[entry.id, rule.id] = finding.outcome
+        # What is about to be waived blocks nothing: one run finds all that the next would.
+        adopted = self.adopting and is_adoptable(rule, finding)
+        self.outcomes[entry.id, rule.id] = "waived" if adopted else finding.outcome
         report.dcs_finding = finding.to_plain()  # type: ignore[attr-defined]
         item.user_properties += properties(finding, entry)
         report.user_properties = list(item.user_properties)
@@ -97,6 +110,24 @@ class Judge:
         if finding.outcome == "advice":
             report.outcome, report.longrepr = "passed", None
         return report
+
+    def _accepted(self, rule: Rule, entry: Entry) -> str:
+        """Return why a blocked rule needs no waiver: it requires one whose failure is waived."""
+        for required in rule.requires:
+            if self.outcomes.get((entry.id, required)) == "waived":
+                root = self.roots.setdefault((entry.id, required), required)
+                self.roots[entry.id, rule.id] = root
+                return f"not checked, since {rules.catalogue()[root]} is waived"
+        return ""
+
+    def _comparison(self, item: pytest.Item, entry: Entry) -> dict[str, Any] | None:
+        """Return the comparison with the official image, once, when a check has read the facts."""
+        seen = getattr(item, "funcargs", {}).get("dcs_inventory")
+        if entry.id in self.compared or not isinstance(seen, Inventory):
+            return None
+        self.compared.add(entry.id)
+        made = comparison.compare(entry.runtime, entry.image.config, seen, entry.features)
+        return made.to_plain() if made is not None else None
 
     def _refuse_inapplicable(self, rule: Rule, entry: Entry) -> None:
         if rule.feature is not None and rule.feature not in entry.features:
@@ -123,31 +154,28 @@ class Judge:
                 raise rules.Blocked(msg)
 
     def _refuse_stale_waiver(self, item: pytest.Item) -> None:
-        waiver = self._waiver_of(item)
-        if waiver is not None and self.settings.strict.value:
-            found = f"the rule passes ({waiver.text})"
-            raise rules.RuleBroken([rules.Item("waiver", found, "no waiver: delete the entry")])
+        needless = self._waivers_of(item)
+        if needless and self.settings.strict.value:
+            found = f"the rule passes ({told(needless)})"
+            needed = "none: delete the entry, or narrow it by image and runtime"
+            raise rules.RuleBroken([rules.Item(waivers.STALE, found, needed)])
 
-    def _waiver_of(self, item: pytest.Item) -> waivers.Waiver | None:
+    def _waivers_of(self, item: pytest.Item) -> tuple[waivers.Waiver, ...]:
         rule, entry = rule_of(item), entry_of(item)
         if rule is None or entry is None:
-            return None
-        return next(
-            (
-                waiver
-                for waiver in entry.waivers
-                if waiver.concerns(rule.id, entry.image.reference, entry.runtime.version)
-            ),
-            None,
+            return ()
+        return waivers.concerning(
+            entry.waivers, rule.id, entry.image.reference, entry.runtime.version
         )
 
     def _find(
         self, item: pytest.Item, rule: Rule, entry: Entry, error: BaseException | None
     ) -> Finding:
         outcome = self._outcome(rule, error)
-        waiver = self._waiver_of(item)
-        ending = waiver if waiver is not None and waivers.is_ending(waiver) else None
+        known = self._waivers_of(item)
+        ending = tuple(filter(waivers.is_ending, known))
         cause = error.__cause__ if isinstance(error, pytest.xfail.Exception) else error
+        items = cause.items if isinstance(cause, rules.RuleBroken) else ()
         launch: Launch | None = getattr(item, "funcargs", {}).get("dcs_launch")
         kept = launch if launch is not None and not launch.failure else None
         return Finding(
@@ -157,9 +185,9 @@ class Judge:
             outcome=outcome,
             subject=subject_of(item),
             message=str(error or ""),
-            items=cause.items if isinstance(cause, rules.RuleBroken) else (),
-            stale_waiver=waiver.text if waiver is not None and outcome == "pass" else "",
-            ending_waiver=ending.text if ending is not None and outcome != "pass" else "",
+            items=items,
+            stale_waiver=needless_part(known, items, outcome),
+            ending_waiver=told(ending) if outcome != "pass" else "",
             container=kept.container.name if kept and self.settings.keep.value else "",
         )
 
@@ -183,6 +211,21 @@ def subject_of(item: pytest.Item) -> str:
     callspec = getattr(item, "callspec", None)
     file = callspec.params.get(rules.SMOKE_FILE_FIXTURE) if callspec else None
     return Path(file).name if file else ""
+
+
+def told(some: Iterable[waivers.Waiver]) -> str:
+    """Return what is shown of the waivers that take effect together."""
+    return "; ".join(dict.fromkeys(waiver.text for waiver in some))
+
+
+def needless_part(
+    known: Sequence[waivers.Waiver], items: Sequence[rules.Item], outcome: Outcome
+) -> str:
+    """Return what of the waivers for a rule its outcome did not need."""
+    if outcome == "pass":
+        return told(known)
+    needless = waivers.needless_subjects(known, items) if items else ()
+    return ", ".join(map(repr, needless))
 
 
 def finding_only(failure: pytest.ExceptionInfo[BaseException]) -> TerminalRepr:

@@ -7,10 +7,10 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_dcs import fuse, init_scripts, node, notebook, spark_cluster, spark_jobs
+from pytest_dcs import elf, fuse, init_scripts, node, notebook, r, spark_cluster, spark_jobs
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.errors import ContainerEnded, ProbeNotForeseen
-from pytest_dcs.launch_request import DEEP, LANGUAGE_SERVER, NOTEBOOK, RUNNER, SPARK
+from pytest_dcs.launch_request import DEEP, LANGUAGE_SERVER, NOTEBOOK, R_SESSION, RUNNER, SPARK
 from pytest_dcs.shell import Shell
 from pytest_dcs.spark_jobs import SparkJobs
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_dcs.engines import Container, Engine
     from pytest_dcs.init_scripts import ScriptRun
     from pytest_dcs.launch_request import LaunchRequest
+    from pytest_dcs.probe import Probe
     from pytest_dcs.spark_cluster import SparkCluster
     from pytest_dcs.spark_runner import SparkRunner
     from pytest_dcs.stages import Smoke, StagedProbe
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 NOTEBOOK_TIMEOUT = 180.0
-"""Seconds that a notebook's kernel or language server may take for everything; about five."""
+"""Seconds that a notebook's kernel, language server or R may take for everything; about five."""
 
 STEP_STAGES = {
     NOTEBOOK: ("cluster-libraries", "notebook-environment", "notebook-user", "kernel"),
     LANGUAGE_SERVER: ("language-server",),
+    R_SESSION: ("r-session",),
 }
 """Steps of the launch that are stages of a probe, by the same names."""
 
@@ -56,6 +58,7 @@ class Launch:
         self._container: Container | None = None
         self._shell: Shell | None = None
         self._probes: dict[str, StagedProbe] = {}
+        self._compiled_files: Probe | None = None
         self._spark: SparkJobs | None = None
         self._notes: list[str] = []
 
@@ -152,6 +155,22 @@ class Launch:
     def language_server_smoke(self) -> Smoke:
         """Return what the language server answered."""
         return self._result(LANGUAGE_SERVER)
+
+    def r_smoke(self) -> Smoke:
+        """Return what an R session did."""
+        if r.SWITCH in self.request.without:
+            return r.nothing()
+        return self._result(R_SESSION)
+
+    def compiled_files_smoke(self) -> elf.CompiledFiles:
+        """Return which compiled files of the Python environment could not be loaded."""
+        if self._compiled_files is None:
+            raise ProbeNotForeseen(elf.COMPILED_FILES)
+        pinned = spark_jobs.known_packages(self.request.runtime)
+        found = elf.result(self._compiled_files, elf.TIMEOUT * self.time_factor, pinned)
+        if found.left_out:
+            self._notes.append(f"{found.left_out} compiled files could not be looked at")
+        return found
 
     def fuse_smoke(self) -> fuse.FuseMount | None:
         """Return what a real FUSE mount found; None where the engine grants no `/dev/fuse`."""
@@ -264,6 +283,12 @@ class Launch:
         if LANGUAGE_SERVER in request.probes:
             probe = notebook.start_language_server(self.container, without=request.without)
             self._add(LANGUAGE_SERVER, probe)
+        if R_SESSION in request.probes and r.SWITCH not in request.without:
+            self._add(R_SESSION, r.start(self.container, without=request.without))
+
+        if elf.COMPILED_FILES in request.probes:
+            self._compiled_files = elf.start(self.container)
+            self.shell.protect(self._compiled_files.pid)
 
     def _add(self, name: str, probe: StagedProbe) -> None:
         self.shell.protect(probe.pid)

@@ -18,6 +18,7 @@ DEEP = "dcs_spark_deep_smoke"
 RUNNER = "dcs_spark"
 NOTEBOOK = "dcs_notebook_smoke"
 LANGUAGE_SERVER = "dcs_language_server_smoke"
+R_SESSION = "dcs_r_smoke"
 """The fixtures by whose names a request says which probes will be read."""
 
 

@@ -59,6 +59,9 @@ class Option:
         return f"DCS_{self.name.upper()}"
 
 
+NO_ENGINE = "none"
+"""The value of --dcs-engine with which nothing is started."""
+
 OPTIONS = {
     option.name: option
     for option in (
@@ -66,7 +69,8 @@ OPTIONS = {
             "image",
             "list",
             (),
-            "Image to test, or a matrix file such as dcs-images.toml (multi-allowed)",
+            "Image to test, also oci:DIR, oci-archive:FILE or docker-archive:FILE; or a matrix "
+            "file such as dcs-images.toml (multi-allowed)",
             "IMAGE",
         ),
         Option(
@@ -142,6 +146,14 @@ OPTIONS = {
             "Where Spark's tasks run: in the driver, or on two more containers (default: local)",
             choices=("local", "cluster"),
         ),
+        Option(
+            "engine",
+            "text",
+            "docker",
+            "Where the image is started; none: only the rules that need no container "
+            "(default: docker)",
+            choices=("docker", NO_ENGINE),
+        ),
         Option("strict", "flag", False, "Advice, a guessed runtime or a stale waiver is a failure"),
         Option(
             "timeout",
@@ -190,6 +202,9 @@ OPTIONS = {
     )
 }
 
+WRITE_WAIVERS = "--dcs-write-waivers"
+"""Only for the command line: where it stood for every run, nothing would fail any more."""
+
 INI_TYPES: dict[Kind, Literal["args", "linelist", "string", "bool", "paths"]] = {
     "list": "args",
     "rules": "args",
@@ -232,6 +247,7 @@ class Settings:
     jar: Sourced[tuple[str, ...]]
     spark_conf: Sourced[tuple[str, ...]]
     spark_mode: Sourced[Literal["local", "cluster"]]
+    engine: Sourced[Literal["docker", "none"]]
     strict: Sourced[bool]
     timeout: Sourced[float]
     """Seconds for one command in the container."""
@@ -287,7 +303,16 @@ def add_options(parser: pytest.Parser) -> None:
         # None tells a key that is not there from one that is empty.
         parser.addini(option.ini, option.help, type=INI_TYPES[option.kind], default=None)
     group.addoption("--dcs-list", action="store_true", help="List all rules and exit")
-    group.addoption("--dcs-explain", metavar="RULE", help="Explain a rule, or the launch, and exit")
+    group.addoption(
+        "--dcs-explain",
+        metavar="TEXT",
+        help="Explain a rule, the launch, a termination code or the text of an error, and exit",
+    )
+    group.addoption(
+        WRITE_WAIVERS,
+        action="store_true",
+        help="Write a waiver of 30 days for whatever fails: adopt the gate for an image as it is",
+    )
 
 
 def read_settings(config: pytest.Config) -> Settings:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_dcs import errors, init_scripts, inventory, rules, stash, waivers
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
-from pytest_dcs.image import CLUSTER_PLATFORM, Image, ImageConfig
-from pytest_dcs.options import anchored_script
+from pytest_dcs.image import CLUSTER_PLATFORM, Image, ImageConfig, archives
+from pytest_dcs.layer_readings import LayerReadings
+from pytest_dcs.options import NO_ENGINE, anchored_script
 from pytest_dcs.shell import Shell
 from pytest_dcs.toml_files import Fields, read_toml
 
@@ -45,6 +46,8 @@ class Wish:
     init_scripts: tuple[str, ...] = ()
     waivers: tuple[waivers.Waiver, ...] = ()
     source: str = ""
+    folder: Path = Path()
+    """Where relative paths start from."""
 
 
 class Choice(NamedTuple):
@@ -146,8 +149,8 @@ def make(
         if collect_only and declared[wish]:
             image = Image(wish.reference, id="not looked at", config=ImageConfig())
         else:
-            image = engine().resolve(wish.reference, settings.pull.value)
-        if not only_static_rules(settings):
+            image = resolve(wish, settings, engine)
+        if not (image.archive or only_static_rules(settings)):
             refuse_other_platforms(image)
         choices = declared[wish] or labelled(image, catalogue)
         entries += [
@@ -161,10 +164,19 @@ def make(
                 waivers=(*wish.waivers, *for_all),
                 guessed=choice.guessed,
             )
-            for choice in choices or [guess(image, catalogue, engine(), settings)]
+            for choice in choices or [guess(image, catalogue, engine, settings)]
         ]
     refuse_duplicates(entries)
     return Plan(tuple(entries))
+
+
+def resolve(wish: Wish, settings: Settings, engine: Callable[[], Engine]) -> Image:
+    """Return the image that is wished for; raises a `SetupError` where it cannot be had."""
+    if archives.is_archive(wish.reference):
+        return archives.resolve(wish.reference, wish.folder)
+    if settings.engine.value == NO_ENGINE:
+        raise errors.EngineNeeded(wish.reference)
+    return engine().resolve(wish.reference, settings.pull.value)
 
 
 def read_wishes(settings: Settings) -> Iterator[Wish]:
@@ -195,6 +207,7 @@ def read_matrix(path: Path) -> Iterator[Wish]:
             ),
             waivers=waivers.parse(path, fields.tables("waive"), f"image {number}, "),
             source=f"matrix {path.name}",
+            folder=path.parent,
         )
         fields.nothing_else()
         yield wish
@@ -221,10 +234,14 @@ def labelled(image: Image, catalogue: Catalogue) -> list[Choice]:
     return [Choice(catalogue.find(version), f"label {RUNTIME_LABEL}")] if version else []
 
 
-def guess(image: Image, catalogue: Catalogue, engine: Engine, settings: Settings) -> Choice:
+def guess(
+    image: Image, catalogue: Catalogue, engine: Callable[[], Engine], settings: Settings
+) -> Choice:
     """Return the runtime that fits the image's Python and JDK; raises `RuntimeUndeclared`."""
+    if image.archive:
+        raise errors.RuntimeUndeclared(image.reference, None)
     try:
-        container = engine.launch(image, ContainerSpec(run_id="guess"))
+        container = engine().launch(image, ContainerSpec(run_id="guess"))
     except LaunchFailed:
         seen = inventory.Inventory()
     else:
@@ -253,7 +270,7 @@ def refuse_missing_files(settings: Settings) -> None:
 def only_static_rules(settings: Settings) -> bool:
     """Tell whether the selected rules can all be checked without a container."""
     select, ignore = settings.select.value, settings.ignore.value
-    return all(
+    return settings.engine.value == NO_ENGINE or all(
         rule.where == "image" or not rules.is_selected(rule.id, select, ignore)
         for rule in rules.catalogue().values()
     )
@@ -272,6 +289,14 @@ def refuse_duplicates(entries: list[Entry]) -> None:
         if entry.id in seen:
             raise errors.DuplicateEntry(entry.title)
         seen.add(entry.id)
+
+
+def layers_of(config: pytest.Config) -> LayerReadings:
+    """Return what reads the layers of this process's images."""
+    if stash.LAYERS not in config.stash:
+        cache_directory = config.stash[stash.SETTINGS].cache_directory
+        config.stash[stash.LAYERS] = LayerReadings(lambda: engine_of(config), cache_directory)
+    return config.stash[stash.LAYERS]
 
 
 def engine_of(config: pytest.Config) -> Engine:

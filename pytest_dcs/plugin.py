@@ -41,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[stash.SETTINGS] = settings
     if settings.active:
         activate(config, settings)
+    elif config.getoption(options.WRITE_WAIVERS):
+        raise errors.WaiversNotWritten(settings.waivers_file, "no image is judged")
     elif settings.tests.value:
         from pytest_dcs.collect import WithoutImage
 
@@ -65,8 +67,16 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
     catalogue = runtimes.load(settings.runtimes_file)
     config.stash[stash.CATALOGUE] = catalogue
     config.pluginmanager.register(image_host, "dcs-host")
-    config.pluginmanager.register(Judge(settings, catalogue), "dcs-judge")
-    config.pluginmanager.register(Summary(config, settings), "dcs-summary")
+    adopting: bool = config.getoption(options.WRITE_WAIVERS)
+    config.pluginmanager.register(Judge(settings, catalogue, adopting=adopting), "dcs-judge")
+    summary = Summary(config, settings)
+    config.pluginmanager.register(summary, "dcs-summary")
+    if adopting and not hasattr(config, "workerinput"):
+        from pytest_dcs import adoption
+
+        adoption.refuse_unwritable(settings.waivers_file)
+        adopter = adoption.Adopter(config, settings.waivers_file, summary)
+        config.pluginmanager.register(adopter, "dcs-adopter")
     if settings.spark_tuning.value:
         from pytest_dcs.warm import Warmer
 

@@ -9,12 +9,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pytest_dcs.execution import ANNOUNCE, KILL_TREE, Execution, Tail, describe_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from importlib.abc import Traversable
 
     from pytest_dcs.engines import Chunk, Container
 
@@ -30,6 +32,8 @@ __all__ = [
 ]
 
 DIRECTORY = "/opt/pytest-dcs/probes"
+PACKAGES_DIRECTORY = "/opt/pytest-dcs/packages"
+"""Where packages lie that a probe brings: no other code of the image's finds them there."""
 SHARED = "dcs_*.py"
 """Modules that every probe finds beside itself."""
 LOG_LIMIT = 200_000
@@ -83,14 +87,18 @@ class Probe:
         *,
         environment: Mapping[str, str],
         source: str,
+        package: str = "",
     ) -> Probe:
         """Copy a file of `pytest_dcs/probes` in and start it: `argv` followed by the file's path.
 
-        What probes share lies beside it.
+        What probes share lies beside it; in a folder `packages` beside theirs lies the Python code
+        of a package of this process, if one is named.
 
         Raises `ProbeFailed` when nothing starts, `ContainerEnded` and `EngineLost`.
         """
         put_probe(container, source)
+        if package:
+            put_package(container, package)
         execution = Execution.start(
             container,
             [*argv, f"{DIRECTORY}/{source}"],
@@ -165,24 +173,44 @@ def _is_complete(execution: Execution, chunk: Chunk) -> bool:
 
 def put_probe(container: Container, source: str) -> None:
     """Copy a file of `pytest_dcs/probes`, and what probes share, to `DIRECTORY`."""
-    container.put_archive("/", _archive(source))
-
-
-def _archive(source: str) -> bytes:
-    """Return a tar with one probe and what probes share, and with their folder.
-
-    The engine would else make the folder itself.
-    """
     probes = resources.files("pytest_dcs") / "probes"
     shared = [each.name for each in probes.iterdir() if fnmatch(each.name, SHARED)]
+    names = (source, *shared)
+    container.put_archive("/", _archive(DIRECTORY, {each: probes / each for each in names}))
+
+
+def put_package(container: Container, package: str) -> None:
+    """Copy the Python files of a package of this process to `PACKAGES_DIRECTORY`."""
+    files = dict(_python_files(package, resources.files(package)))
+    container.put_archive("/", _archive(PACKAGES_DIRECTORY, files))
+
+
+def _python_files(path: str, folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    for each in folder.iterdir():
+        inner = f"{path}/{each.name}"
+        if each.is_dir():
+            yield from _python_files(inner, each)
+        elif each.name.endswith(".py"):
+            yield inner, each
+
+
+def _archive(directory: str, files: Mapping[str, Traversable]) -> bytes:
+    """Return a tar with files below a directory, and with their folders.
+
+    The engine would else make the folders itself.
+    """
+    top = PurePosixPath(directory.lstrip("/"))
+    paths = {top / name: file for name, file in files.items()}
+    folders = {top, *(each for path in paths for each in path.parents if top in each.parents)}
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
-        folder = tarfile.TarInfo(DIRECTORY.lstrip("/"))
-        folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-        archive.addfile(folder)
-        for name in (source, *shared):
-            content = (probes / name).read_bytes()
-            member = tarfile.TarInfo(f"{folder.name}/{name}")
+        for path in sorted(folders):
+            folder = tarfile.TarInfo(str(path))
+            folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+            archive.addfile(folder)
+        for path, file in paths.items():
+            content = file.read_bytes()
+            member = tarfile.TarInfo(str(path))
             member.size, member.mode = len(content), 0o644
             archive.addfile(member, io.BytesIO(content))
     return buffer.getvalue()

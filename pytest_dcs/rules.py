@@ -55,6 +55,9 @@ SMOKE_FILE_FIXTURE = "dcs_smoke_file"
 DEEP_PROBE = "dcs_spark_deep_smoke"
 """The fixture of the probe that is run on demand only."""
 
+LAYERS_FIXTURE = "dcs_layers"
+"""The fixture of the image's layers, which take a while to read and need no container."""
+
 CHECKS_PACKAGE = "pytest_dcs.checks"
 ANSWER_LINES = 3
 """How much of a command's output a finding quotes; of a Python traceback the last line says all."""
@@ -227,7 +230,7 @@ def rule(
 
 def is_probe(fixture: str) -> bool:
     """Tell by its name whether a fixture reads a slow probe, or is the session for own code."""
-    return fixture.endswith("_smoke") or fixture == "dcs_spark"
+    return fixture.endswith("_smoke") or fixture in {"dcs_spark", LAYERS_FIXTURE}
 
 
 def rule_of(function: object) -> Rule | None:

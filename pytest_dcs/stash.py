@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_dcs.engines import Engine
+    from pytest_dcs.layer_readings import LayerReadings
     from pytest_dcs.options import Settings
     from pytest_dcs.plan import Plan
     from pytest_dcs.runtimes import Catalogue
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 CATALOGUE: pytest.StashKey[Catalogue] = pytest.StashKey()
 PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+LAYERS: pytest.StashKey[LayerReadings] = pytest.StashKey()
 ENGINE: pytest.StashKey[Engine] = pytest.StashKey()
 RUN_ID: pytest.StashKey[str] = pytest.StashKey()
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WARN_DAYS = 14
 """How long before its end a waiver is announced to run out."""
 
+STALE = "waiver"
+"""The subject of what a strict run finds where a rule passes in spite of a waiver."""
+
 EXAMPLE = """Each waiver is
 [[waive]]
 rule = "PY006"
@@ -45,10 +48,13 @@ class Waiver:
             and self.runtime in {None, runtime}
         )
 
-    def covers(self, items: Sequence[rules.Item], today: datetime.date) -> bool:
-        """Tell whether everything that was found is waived today."""
-        subjects = {item.subject for item in items}
-        return today <= self.until and (not self.only or subjects <= set(self.only))
+    def covers(self, item: rules.Item, today: datetime.date) -> bool:
+        """Tell whether something that was found is waived today."""
+        return today <= self.until and self.names(item)
+
+    def names(self, item: rules.Item) -> bool:
+        """Tell whether this waiver is about something that was found, ended or not."""
+        return not self.only or item.subject in self.only
 
     def to_plain(self) -> dict[str, Any]:
         """Return the waiver in types that can be sent to an xdist worker."""
@@ -64,6 +70,33 @@ class Waiver:
     def text(self) -> str:
         """What is shown wherever the waiver takes effect."""
         return f"waived until {self.until}: {self.reason}"
+
+
+def concerning(
+    waivers: Sequence[Waiver], rule_id: str, image: str, runtime: str
+) -> tuple[Waiver, ...]:
+    """Return the waivers that are about a rule on an image and runtime."""
+    return tuple(waiver for waiver in waivers if waiver.concerns(rule_id, image, runtime))
+
+
+def together(
+    waivers: Sequence[Waiver], items: Sequence[rules.Item], today: datetime.date
+) -> tuple[Waiver, ...]:
+    """Return the waivers that cover all that was found, none where something is not covered."""
+    used: dict[Waiver, None] = {}
+    for item in items:
+        waiver = next((each for each in waivers if each.covers(item, today)), None)
+        if waiver is None:
+            return ()
+        used[waiver] = None
+    return tuple(used)
+
+
+def needless_subjects(waivers: Sequence[Waiver], items: Sequence[rules.Item]) -> tuple[str, ...]:
+    """Return what waivers name in `only` and what was not found."""
+    found = {item.subject for item in items}
+    named = dict.fromkeys(subject for waiver in waivers for subject in waiver.only)
+    return tuple(subject for subject in named if subject not in found)
 
 
 def load(path: Path) -> tuple[Waiver, ...]:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sample_images import machine, variants
+from sample_images import layouts, machine, variants
 from sample_images.variants import PLATFORM, REPOSITORY, SCRATCH
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ UBUNTU = "ubuntu:22.04"
 UBUNTU_TAG = "ubuntu22.04"
 DEBIAN = "bookworm"
 DEBIAN_TAG = "debian12"
-GOOD = ("minimal", "python", "standard")
+GOOD = {"minimal": "base", "python": "minimal", "standard": "python", "rbase": "minimal"}
+"""The good images, and what each stands on."""
 PULL_SECONDS = 120
 LAST_LINES = 20
 PARALLEL_BUILDS = 4
@@ -196,12 +197,10 @@ def add_certificates(raw: str, reference: str, folder: Path) -> None:
 def build_good() -> str:
     """Build the good images, tag them also without a version, and return their tag."""
     tag = build_base()
-    below = name("base", tag)
-    for image in GOOD:
+    for image, below in GOOD.items():
         with step(name(image, tag)):
-            build_one_good(image, tag, below)
+            build_one_good(image, tag, name(below, tag))
             run(["docker", "tag", name(image, tag), name(image, "latest")])
-        below = name(image, tag)
     return tag
 
 
@@ -243,6 +242,9 @@ def build_variants(tag: str, ids: Sequence[str] = ()) -> None:
 
 def build_variant(variant: Variant, tag: str) -> None:
     """Build one variant; its wheels are fetched here, where the package index is set up."""
+    if variant.layout is not None:
+        layouts.write(variant.folder, variant.layout, variant.platform)
+        return
     if variant.base == SCRATCH:
         load_empty(variant.reference, variant.platform)
         return

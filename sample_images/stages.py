@@ -45,7 +45,7 @@ def section(family: str) -> Iterator[str]:
 
 def is_dynamic(rule: Rule) -> bool:
     """Whether a rule judges a step of the launch or a stage of a probe."""
-    return bool(rule.step or rule.probe)
+    return rule.where != "image" and bool(rule.step or rule.probe)
 
 
 def caught_alone(rule: Rule) -> list[Variant]:

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import platformdirs
+
+from sample_images.layouts import Layout
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -39,6 +43,8 @@ class Variant:
     platform: str = PLATFORM
     wheels: tuple[str, ...] = ()
     """Packages that the build finds in /wheels."""
+    layout: Layout | None = None
+    """What is odd about an image that is no engine's, but an OCI layout in the user's cache."""
     init_scripts: tuple[str, ...] = ()
     """What the image is launched with: files of the folder `init_scripts`, or `file:PATH`."""
     options: tuple[str, ...] = ()
@@ -48,8 +54,20 @@ class Variant:
 
     @property
     def reference(self) -> str:
-        """The name under which the image is built."""
+        """What --dcs-image takes: the name under which the image is built, or its OCI layout."""
+        if self.layout is not None:
+            return f"oci:{self.folder}"
         return f"{REPOSITORY}/{self.kind}:{self.id}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the image is written if it is an OCI layout."""
+        return platformdirs.user_cache_path(REPOSITORY) / "samples" / self.id
+
+    @property
+    def is_static(self) -> bool:
+        """Whether the image has nothing that could be started."""
+        return self.base == SCRATCH
 
     @property
     def option_words(self) -> tuple[str, ...]:
@@ -72,7 +90,12 @@ def load(kind: str) -> list[Variant]:
 
 
 def _frozen(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+    }
+    if "layout" in entry:
+        fields["layout"] = Layout(**entry["layout"])
+    return fields
 
 
 def all_variants() -> list[Variant]:

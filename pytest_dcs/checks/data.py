@@ -89,7 +89,7 @@ def test_time_zones_sql(dcs_spark_deep_smoke: Smoke) -> None:
     effect="wrong-result",
     feature="python",
     where="container",
-    requires=("SPK006", "SPK007", "SPK008", "DAT003"),
+    requires=("SPK006", "SPK007", "SPK008", "DAT003", "DAT007"),
     sources=(
         "https://github.com/exasol/script-languages-release/issues/1121",
         "https://github.com/apache/spark/pull/28946",

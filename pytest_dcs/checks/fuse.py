@@ -53,10 +53,12 @@ def test_fuse_mounts(host: Host, dcs_fuse_smoke: FuseMount | None) -> None:
     ]
     if (
         dcs_fuse_smoke is not None
-        and not dcs_fuse_smoke.read
+        and not dcs_fuse_smoke.written
         and not REFUSED_BY_ENGINE.search(dcs_fuse_smoke.detail)
     ):
-        broken.append(Item("a file in a FUSE mount", dcs_fuse_smoke.detail, "it can be read"))
+        broken.append(
+            Item("a file in a FUSE mount", dcs_fuse_smoke.detail, "it can be read and written")
+        )
     require_none(broken)
 
 

@@ -6,6 +6,7 @@ import datetime
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from pytest_dcs.image.secrets import masked
 from pytest_dcs.rules import Item, NotApplicable, require, require_none, rule
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ INTERPRETERS = frozenset({"python", "python3", "ipython", "jshell", "R"})
 WRAPPERS = frozenset({"tini", "dumb-init", "nvidia_entrypoint.sh", "__cacert_entrypoint.sh"})
 WITHOUT_LOSS = SHELLS | INTERPRETERS | WRAPPERS
 """Programs whose absence takes nothing away: base images start them for people at a terminal."""
+
+HARMLESS_DIRECTORIES = frozenset({"", "/", "/databricks"})
+"""Values of WORKDIR that nobody relies on; official images for GPUs set the last one."""
 
 JAVA_OPTIONS = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
 PLATFORM_VARIABLES = (
@@ -100,7 +104,7 @@ def test_no_volumes(dcs_image: Image) -> None:
     Fix: remove the `VOLUME` line; where a base image brings it, put your files elsewhere.
     """
     require_none(
-        Item("VOLUME of the image", path, "none: what it masks is lost")
+        Item(f"VOLUME {path} of the image", "declared", "none: what it masks is lost")
         for path in dcs_image.config.volumes
     )
 
@@ -130,7 +134,7 @@ def test_entrypoint_is_not_needed(dcs_image: Image) -> None:
     require(
         not lost,
         "ENTRYPOINT and CMD of the image",
-        found=" ".join(command),
+        found=masked(" ".join(command)),
         needed="nothing that a cluster must have run, because it ignores both",
     )
 
@@ -156,7 +160,7 @@ def test_no_java_options(dcs_image: Image) -> None:
     """
     environment = dcs_image.config.environment
     require_none(
-        Item(f"ENV {name} of the image", environment[name], "not set")
+        Item(f"ENV {name} of the image", masked(environment[name]), "not set")
         for name in JAVA_OPTIONS
         if environment.get(name)
     )
@@ -183,7 +187,7 @@ def test_no_platform_variables(dcs_image: Image) -> None:
     """
     environment = dcs_image.config.environment
     require_none(
-        Item(f"ENV {name} of the image", environment[name], "not set: it is the platform's")
+        Item(f"ENV {name} of the image", masked(environment[name]), "not set: it is the platform's")
         for name in PLATFORM_VARIABLES
         if environment.get(name)
     )
@@ -215,4 +219,42 @@ def test_runtime_in_support(dcs_runtime: Runtime) -> None:
         f"Databricks Runtime {dcs_runtime.name}",
         found=f"end of support on {end:%Y-%m-%d}",
         needed="a runtime in support",
+    )
+
+
+@rule(
+    "IMG008",
+    "config-is-honoured",
+    level="advice",
+    effect="disables-feature",
+    where="image",
+    sources=(
+        CONTAINERS_PAGE,
+        "https://github.com/databricks/databricks-agent-skills/blob/main/experimental/databricks-ai-runtime/docker-images.md",
+        "https://github.com/getml/getml-demo/issues/48",
+    ),
+)
+def test_config_is_honoured(dcs_image: Image) -> None:
+    """The platform starts processes of its own in the container. The driver works in
+    /databricks/driver whatever `WORKDIR` says, so relative paths lead elsewhere; nobody runs a
+    `HEALTHCHECK`, and no `STOPSIGNAL` is sent.
+
+    Fix: use absolute paths in code and scripts; leave `HEALTHCHECK` and `STOPSIGNAL` out.
+    """
+    config = dcs_image.config
+    ignored = {
+        "WORKDIR": config.working_directory
+        if config.working_directory.rstrip("/") not in HARMLESS_DIRECTORIES
+        else "",
+        "HEALTHCHECK": " ".join(config.health_check if config.health_check != ("NONE",) else ()),
+        "STOPSIGNAL": config.stop_signal,
+    }
+    require_none(
+        Item(
+            f"{name} of the image",
+            masked(value),
+            "nothing that a cluster must obey, because none does",
+        )
+        for name, value in ignored.items()
+        if value
     )

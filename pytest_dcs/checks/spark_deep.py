@@ -212,7 +212,7 @@ def test_streaming(dcs_spark_deep_smoke: Smoke) -> None:
     effect="disables-feature",
     feature="python",
     where="container",
-    requires=("SPK005",),
+    requires=("PY030", "PY031", "PY032", "SPK005"),
     sources=(
         "https://github.com/dmlc/xgboost/issues/2974",
         "https://github.com/apache/spark/pull/50083",

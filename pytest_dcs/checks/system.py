@@ -229,36 +229,6 @@ def test_start_script_tools(host: Host) -> None:
 
 
 @rule(
-    "SYS013",
-    "sshd-is-valid",
-    level="fail",
-    effect="disables-feature",
-    feature="ssh",
-    where="container",
-    sources=(
-        "https://github.com/databricks/containers/blob/master/ubuntu/standard/Dockerfile",
-        "https://github.com/databricks/containers/tree/master/ubuntu/ssh",
-    ),
-)
-def test_sshd_is_valid(host: Host) -> None:
-    """`service ssh start`, which the official standard image asks for, makes /run/sshd and lets
-    sshd test its settings and host keys: "sshd: no hostkeys available -- exiting."
-
-    Fix: `RUN apt-get update && apt-get install -y openssh-server`; where a layer removed the host
-    keys, `RUN ssh-keygen -A`.
-    """
-    result = host.run(
-        "mkdir -p /run/sshd && /usr/sbin/sshd -T -C user=root,host=localhost,addr=127.0.0.1"
-    )
-    require(
-        result.succeeded and re.search(r"^port \d+$", result.stdout, re.MULTILINE),
-        "/usr/sbin/sshd -T",
-        found=answer(result),
-        needed="valid settings and host keys",
-    )
-
-
-@rule(
     "SYS014",
     "alpine-is-complete",
     level="advice",

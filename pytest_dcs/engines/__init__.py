@@ -7,6 +7,7 @@ from typing import IO, TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from pytest_dcs.image import Image
 
@@ -111,6 +112,9 @@ class Engine(Protocol):
 
         Raises a `SetupError` when it cannot be had.
         """
+
+    def save(self, images: Sequence[Image]) -> AbstractContextManager[IO[bytes]]:
+        """Open images with all their layers, as a tar in the format of `docker save`."""
 
     def launch(self, image: Image, spec: ContainerSpec) -> Container:
         """Start the image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
@@ -9,14 +10,20 @@ import sys
 import time
 import uuid
 import warnings
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, Any
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import (
+    APIError,
+    DockerException,
+    NotFound,
+    create_api_error_from_http_exception,
+)
 from docker.tls import TLSConfig
 from docker.types import Healthcheck, LogConfig, Mount
+from requests.exceptions import HTTPError as HTTPStatusError
 from urllib3.exceptions import HTTPError
 
 from pytest_dcs import errors
@@ -36,9 +43,10 @@ from pytest_dcs.engines.stream import MultiplexedStream
 from pytest_dcs.image import CLUSTER_PLATFORM
 from pytest_dcs.image.config import from_inspection
 from pytest_dcs.image.reference import Reference, is_image_id
+from pytest_dcs.pieces import Pieces
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_dcs.engines import ContainerSpec, PullPolicy
     from pytest_dcs.engines.endpoint import Endpoint
@@ -57,6 +65,10 @@ LIFETIME = 24 * 3600
 """Seconds after which a later run may remove what a run has left behind."""
 TIMEOUT = 120
 """Seconds that the engine may take for one answer, pulls excepted."""
+SAVE_TIMEOUT = 900
+"""Seconds until the first byte of a saved image: older engines copy it to a folder before."""
+SAVE_BLOCK = 1 << 20
+"""Bytes that are read at a time."""
 REAPER_TIMEOUT = 5.0
 """Seconds that a normal end waits for the reaper, which goes on by itself after them."""
 
@@ -103,6 +115,22 @@ class DockerEngine:
         with asking(f"tell how {reference} was built"):
             history = self._api.history(document["Id"])
         return from_inspection(reference, document, history)
+
+    @contextmanager
+    def save(self, images: Sequence[Image]) -> Iterator[IO[bytes]]:
+        """Open images with all their layers, as a tar in the format of `docker save`.
+
+        What several of them have in common is in it once. Raises `EngineFault` and `EngineLost`,
+        also while the tar is read.
+        """
+        # A client of its own, because this may run beside all others.
+        client = _connect(self._endpoint)
+        try:
+            with asking(f"save {', '.join(image.reference for image in images)}"):
+                pieces = _saved(client, [image.id for image in images])
+                yield io.BufferedReader(Pieces(pieces), SAVE_BLOCK)
+        finally:
+            client.close()
 
     def launch(self, image: Image, spec: ContainerSpec) -> DockerContainer:
         """Start the image with a main process that ends together with this process.
@@ -338,6 +366,21 @@ def _connect(chosen: Endpoint) -> docker.APIClient:
         if any(isinstance(cause, PermissionError) for cause in causes(error)):
             raise errors.EngineDenied(address) from error
         raise errors.NoEngine(address, root_cause(error)) from error
+
+
+def _saved(client: docker.APIClient, names: list[str]) -> Iterator[bytes]:
+    """Return a tar of images in pieces; the SDK's own method takes one image.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageGetAll
+    """
+    address = f"{client.base_url}/v{client.api_version}/images/get"
+    response = client.get(address, params={"names": names}, stream=True, timeout=SAVE_TIMEOUT)
+    try:
+        response.raise_for_status()
+    except HTTPStatusError as error:
+        raise create_api_error_from_http_exception(error) from error
+    pieces: Iterator[bytes] = response.iter_content(SAVE_BLOCK)
+    return pieces
 
 
 def _is_left(labels: Mapping[str, str], *, kept: bool) -> bool:

@@ -21,9 +21,12 @@ TUPLES = ("entrypoint", "command", "volumes", "exposed_ports", "health_check", "
 
 @dataclass(frozen=True)
 class History:
-    """One step of the build, mostly one line of a Dockerfile."""
+    """One step of the build, mostly one line of a Dockerfile.
 
-    created_by: str
+    What can hold a secret is no part of what an object shows of itself, here and below.
+    """
+
+    created_by: str = field(repr=False)
     empty: bool = False
     """It made no layer."""
 
@@ -38,15 +41,15 @@ class ImageConfig:
     os: str = "linux"
     architecture: str = "amd64"
     user: str = ""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    entrypoint: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    entrypoint: tuple[str, ...] = field(default=(), repr=False)
+    command: tuple[str, ...] = field(default=(), repr=False)
     working_directory: str = ""
     volumes: tuple[str, ...] = ()
-    labels: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict, repr=False)
     exposed_ports: tuple[str, ...] = ()
     """As `7681/tcp`."""
-    health_check: tuple[str, ...] = ()
+    health_check: tuple[str, ...] = field(default=(), repr=False)
     stop_signal: str = ""
     history: tuple[History, ...] = ()
     """The steps of the build, oldest first."""
@@ -60,6 +63,22 @@ class ImageConfig:
 
 
 @dataclass(frozen=True)
+class Manifest:
+    """How a registry or an archive keeps an image.
+
+    https://github.com/opencontainers/image-spec/blob/main/manifest.md
+    """
+
+    media_type: str
+    layer_types: tuple[str, ...] = ()
+    """The media type of each layer, oldest first."""
+    compressed_size: int = 0
+    """Bytes of all layers as they are kept."""
+    attestations: int = 0
+    """How many entries beside it in its index are no image but say something of one."""
+
+
+@dataclass(frozen=True)
 class Image:
     """One candidate, resolved: what the user called it and what that is."""
 
@@ -70,7 +89,11 @@ class Image:
     digest: str | None = None
     """The digest in a registry, None for an image that was never pushed or pulled."""
     size: int = 0
-    """Bytes of all layers, unpacked."""
+    """Bytes of all layers, unpacked; 0 where only reading them would tell."""
+    manifest: Manifest | None = None
+    """None where only a registry would tell."""
+    archive: str = ""
+    """The files of this machine that it is in, with an absolute path; empty: an engine has it."""
 
     @property
     def released_as(self) -> str:
@@ -84,4 +107,7 @@ class Image:
         for key in TUPLES:
             config[key] = tuple(config[key])
         config["history"] = tuple(History(**step) for step in config["history"])
-        return cls(**{**data, "config": ImageConfig(**config)})
+        manifest = data["manifest"] and Manifest(
+            **{**data["manifest"], "layer_types": tuple(data["manifest"]["layer_types"])}
+        )
+        return cls(**{**data, "config": ImageConfig(**config), "manifest": manifest})

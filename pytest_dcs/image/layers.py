@@ -60,9 +60,10 @@ class Layers:
     def created_by(self, layer: Layer) -> str:
         """Return the step of the build that made a layer, empty where the image does not say."""
         steps = [step.created_by for step in self.history if not step.empty]
-        if len(steps) != len(self.layers):
-            return ""
-        return steps[self.layers.index(layer)]
+        # A base that was imported may have layers and no history; then the steps are the last ones.
+        without = len(self.layers) - len(steps)
+        number = self.layers.index(layer) - without
+        return steps[number] if without >= 0 and number >= 0 else ""
 
     @cached_property
     def merged(self) -> Mapping[str, File]:

@@ -1,4 +1,4 @@
-"""Mounts a file system of its own by the image's `fusermount`, and reads a file from it.
+"""Mounts a file system of its own by the image's `fusermount`; reads a file and writes one there.
 
 Runs inside the container: standard library only, Python 3.7's grammar. Mounting itself, as root,
 would be simpler; the platform's client for `/dbfs` goes through `fusermount`, and so does this.
@@ -23,14 +23,15 @@ FORMAT_VERSION = 1
 TIMEOUT = 20
 """Seconds for each command of the image."""
 
-OPTIONS = "ro,nosuid,nodev,allow_other,fsname=pytest-dcs,subtype=probe"
+OPTIONS = "rw,nosuid,nodev,allow_other,fsname=pytest-dcs,subtype=probe"
 
 NAME, CONTENT = b"hello", b"read through FUSE\n"
-ROOT, FILE = 1, 2
-"""The two inodes there are."""
+NEW_NAME, NEW_CONTENT = b"result", b"written through FUSE\n"
+ROOT, FILE, NEW_FILE = 1, 2, 3
+"""The inodes there are; the last one comes with the file that is written."""
 
-LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 15, 18, 25, 26
-INTERRUPT, BATCH_FORGET = 36, 42
+LOOKUP, FORGET, GETATTR, OPEN, READ, WRITE, RELEASE = 1, 2, 3, 14, 15, 16, 18
+FLUSH, INIT, CREATE, INTERRUPT, BATCH_FORGET = 25, 26, 35, 36, 42
 UNANSWERED = (FORGET, INTERRUPT, BATCH_FORGET)
 PROTOCOL = (7, 19)
 BUFFER_SIZE = 1 << 17
@@ -39,34 +40,64 @@ REQUEST = struct.Struct("<IIQQIIII")  # length, operation, unique, inode, uid, g
 REPLY = struct.Struct("<IiQ")  # length, error, unique
 ATTRIBUTES = struct.Struct("<QQQQQQIIIIIIIIII")
 INIT_REPLY = struct.Struct("<IIIIHHI")
+CREATE_HEAD, WRITE_HEAD = 16, 40
+"""Bytes before the name of a new file, and before what is written."""
+
+inodes = {NAME: FILE}
+contents = {FILE: CONTENT}
 
 
 def attributes(inode):
     """Return what `stat` shows of a directory without and a file with content."""
-    folder, file = (stat.S_IFDIR | 0o755, 0), (stat.S_IFREG | 0o444, len(CONTENT))
-    mode, size = folder if inode == ROOT else file
+    mode = stat.S_IFDIR | 0o755 if inode == ROOT else stat.S_IFREG | 0o644
+    size = len(contents.get(inode, b""))
     return ATTRIBUTES.pack(inode, size, 1, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
 
 def look_up(_, body):
     """Return the inode of a name in the one directory there is."""
-    if body.rstrip(b"\0") != NAME:
+    inode = inodes.get(body.rstrip(b"\0"))
+    if inode is None:
         return errno.ENOENT
-    return struct.pack("<QQQQII", FILE, 0, 60, 60, 0, 0) + attributes(FILE)
+    return struct.pack("<QQQQII", inode, 0, 60, 60, 0, 0) + attributes(inode)
 
 
-def read(_, body):
+def read(inode, body):
     """Return the part of the content that the kernel asks for."""
     offset, size = struct.unpack_from("<QI", body, 8)
-    return CONTENT[offset : offset + size]
+    return contents[inode][offset : offset + size]
+
+
+def create(inode, body):
+    """Make the new file, and open it."""
+    name = body[CREATE_HEAD:]
+    inodes[name.rstrip(b"\0")] = NEW_FILE
+    contents[NEW_FILE] = b""
+    return look_up(inode, name) + opened(inode, body)
+
+
+def write(inode, body):
+    """Take what is written at the end of a file, as storage behind such mounts does."""
+    offset, size = struct.unpack_from("<QI", body, 8)
+    if offset != len(contents[inode]):
+        return errno.EOPNOTSUPP
+    contents[inode] += body[WRITE_HEAD : WRITE_HEAD + size]
+    return struct.pack("<II", size, 0)
+
+
+def opened(*_):
+    """Return the handle of an open file, which nobody asks for."""
+    return struct.pack("<QII", 0, 0, 0)
 
 
 ANSWERS = {
     INIT: lambda *_: INIT_REPLY.pack(*PROTOCOL, BUFFER_SIZE, 0, 0, 0, BUFFER_SIZE),
     LOOKUP: look_up,
     GETATTR: lambda inode, _: struct.pack("<QII", 60, 0, 0) + attributes(inode),
-    OPEN: lambda *_: struct.pack("<QII", 0, 0, 0),
+    OPEN: opened,
     READ: read,
+    CREATE: create,
+    WRITE: write,
     FLUSH: lambda *_: b"",
     RELEASE: lambda *_: b"",
 }
@@ -139,6 +170,7 @@ class Trial:
             "available": False,
             "mounted": False,
             "read": False,
+            "written": False,
             "detail": "",
         }
 
@@ -148,7 +180,7 @@ class Trial:
         print(json.dumps(self.report), flush=True)
 
     def run(self):
-        """Mount, read, unmount; the report says how far it came."""
+        """Mount, read, write, unmount; the report says how far it came."""
         fusermount = shutil.which("fusermount")
         if fusermount is None:
             return self.note(detail="there is no fusermount on PATH (%s)" % os.environ.get("PATH"))
@@ -161,6 +193,7 @@ class Trial:
             threading.Thread(target=serve, args=[device], daemon=True).start()
             try:
                 self.read(os.path.join(directory, NAME.decode()))
+                self.write(os.path.join(directory, NEW_NAME.decode()))
             finally:
                 unmount(fusermount, directory)
         finally:
@@ -174,6 +207,15 @@ class Trial:
         if found != CONTENT:
             raise Refused("the file read %r and not %r" % (found, CONTENT))
         self.note(read=True)
+
+    def write(self, path):
+        """Write a new file and compare what has come."""
+        with open(path, "wb") as file:
+            file.write(NEW_CONTENT)
+        found = contents[NEW_FILE]
+        if found != NEW_CONTENT:
+            raise Refused("of what was written came %r and not %r" % (found, NEW_CONTENT))
+        self.note(written=True)
 
 
 if __name__ == "__main__":

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_dcs import rules, runtimes, steps
+from pytest_dcs.report import answers
+from pytest_dcs.toml_files import read_toml
 
 if TYPE_CHECKING:
     from pytest_dcs.rules import Rule
     from pytest_dcs.steps import Step
 
+RULE_OR_PREFIX = re.compile(rf"(?i:{'|'.join(rules.FAMILIES)})\d*|[A-Za-z]{{1,4}}\d{{1,4}}")
+NOT_CHECKED = Path(rules.__file__).with_name("not_checked.toml")
+
 LAUNCH = "launch"
-"""What --dcs-explain takes in place of a rule."""
+"""What --dcs-explain takes in place of a rule or an error."""
 
 EFFECTS = {
     "blocks-start": "the cluster does not start",
@@ -39,10 +46,15 @@ def listing() -> str:
 
 
 def explain(text: str) -> str:
-    """Return the pages of the rules with an id or prefix, or the launch; raises `UnknownRule`."""
+    """Return the pages of the rules with an id or prefix, the launch, or what fits to an error.
+
+    Raises `UnknownRule` for what looks like an id, and `NothingKnown` for any other text.
+    """
     if text.lower() == LAUNCH:
         return launch()
-    return "\n\n".join(map(page, rules.matching(text)))
+    if RULE_OR_PREFIX.fullmatch(text):
+        return "\n\n".join(map(page, rules.matching(text)))
+    return answers.explain(text)
 
 
 def page(rule: Rule) -> str:
@@ -107,7 +119,17 @@ def document() -> str:
         lines += ["", f"## {family}: {rules.FAMILIES[family]}"]
         for each in members:
             lines += ["", *section(each)]
+    lines += ["", *not_checked()]
     return "\n".join(lines) + "\n"
+
+
+def not_checked() -> list[str]:
+    """Return the part of the document on known faults that no rule checks."""
+    faults = read_toml(NOT_CHECKED)["fault"]
+    return [
+        *("## What no rule checks", "", "| fault | why not |", "|---|---|"),
+        *(f"| [{each['what']}]({each['source']}) | {each['why']} |" for each in faults),
+    ]
 
 
 def section(rule: Rule) -> list[str]:

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_dcs import rules, stash, steps
+from pytest_dcs.comparison import Comparison
+from pytest_dcs.options import NO_ENGINE
+from pytest_dcs.report import comparison
 from pytest_dcs.report.findings import Finding, Judgement, exit_status
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ class Summary:
         self.config = config
         self.settings = settings
         self.judgements: dict[str, Judgement] = defaultdict(Judgement)
+        self.comparisons: dict[str, Comparison] = {}
+        """By entry, of those whose facts a check has read."""
 
     def pytest_report_header(self) -> list[str]:
         """Say what is tested and where each setting came from; asks no engine."""
@@ -89,6 +94,9 @@ class Summary:
         judgement = self.judgements[entry]
         judgement.seconds |= getattr(report, "dcs_seconds", {})
         judgement.notes = getattr(report, "dcs_notes", judgement.notes)
+        compared: dict[str, Any] | None = getattr(report, "dcs_comparison", None)
+        if compared is not None:
+            self.comparisons[entry] = Comparison.from_plain(compared)
         plain: dict[str, Any] | None = getattr(report, "dcs_finding", None)
         lost: str = getattr(report, "dcs_lost", "")
         if plain is not None:
@@ -118,11 +126,20 @@ class Summary:
             judgement = self.judgements[entry.id]
             verdict = judgement.verdict
             terminalreporter.write_line(f"{entry.title}: {verdict}", **COLOURS[verdict])
-            for line in lines_of(judgement, entry):
+            for line in lines_of(judgement, entry, self.settings.engine.value):
+                terminalreporter.write_line(f"  {line}")
+            for line in self._comparison_lines(entry):
                 terminalreporter.write_line(f"  {line}")
 
+    def _comparison_lines(self, entry: Entry) -> Iterator[str]:
+        compared = self.comparisons.get(entry.id)
+        verbosity: int = self.config.getoption("verbose")
+        if compared is not None and verbosity >= 0:
+            whole = verbosity > 0
+            yield from comparison.lines_of(compared, entry.runtime.version, whole=whole)
 
-def lines_of(judgement: Judgement, entry: Entry) -> Iterator[str]:
+
+def lines_of(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
     """Yield what is said below a verdict."""
     yield counts(judgement)
     yield from launch_lines(judgement)
@@ -137,7 +154,7 @@ def lines_of(judgement: Judgement, entry: Entry) -> Iterator[str]:
         yield f"        {first_line(rules.catalogue()[finding.rule].fix)}"
     yield from blocked_lines(judgement.having("blocked"))
     yield from waiver_lines(judgement)
-    yield from unproven_lines(judgement, entry)
+    yield from unproven_lines(judgement, entry, engine)
     kept = {finding.container for finding in judgement.findings.values() if finding.container}
     for name in sorted(kept):
         yield f"kept    docker exec -it {name} bash; remove it with `python -m pytest_dcs sweep`"
@@ -177,16 +194,22 @@ def blocked_lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 def waiver_lines(judgement: Judgement) -> Iterator[str]:
     """Yield every waiver that took effect, ends soon, or is no longer needed."""
+    by_reason: dict[str, list[Finding]] = defaultdict(list)
     for finding in judgement.having("waived"):
-        yield f"waived  {finding.title}: {finding.message}"
+        by_reason[finding.message].append(finding)
+    for reason, waived in by_reason.items():
+        names = [finding.rule if len(waived) > 1 else finding.title for finding in waived]
+        yield f"waived  {', '.join(names)}: {reason}"
     for finding in judgement.findings.values():
-        if finding.stale_waiver:
+        if finding.stale_waiver and finding.outcome == "pass":
             yield f"waiver  {finding.title} passes: delete the entry ({finding.stale_waiver})"
+        elif finding.stale_waiver:
+            yield f"waiver  {finding.title} no longer finds {finding.stale_waiver}: see `only`"
         if finding.ending_waiver:
             yield f"waiver  {finding.title} has ended or soon will ({finding.ending_waiver})"
 
 
-def unproven_lines(judgement: Judgement, entry: Entry) -> Iterator[str]:
+def unproven_lines(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
     """Yield what a reader might think was checked and was not."""
     catalogue = rules.catalogue()
     yield from (f"note    {note}" for note in judgement.notes)
@@ -195,6 +218,10 @@ def unproven_lines(judgement: Judgement, entry: Entry) -> Iterator[str]:
             yield f"note    no rule looks at {feature} yet"
     judged = {finding.rule for finding in judgement.findings.values()}
     missing = [rule for rule in catalogue.values() if rule.id not in judged]
+    if engine == NO_ENGINE:
+        dynamic = [rule for rule in missing if rule.where != "image"]
+        missing = [rule for rule in missing if rule.where == "image"]
+        yield f"note    {len(dynamic)} rules need a container and were not run, see --dcs-engine"
     deep = [rule for rule in missing if rule.probe == rules.DEEP_PROBE]
     if deep and judged:
         yield f"note    {len(deep)} rules of the deep Spark job were not run, see --dcs-deep"

@@ -1,6 +1,6 @@
 """Time 100 package and file checks through our shell and through testinfra's Docker backend.
 
-    python tests/benchmarks/shell_against_docker_exec.py IMAGE [ROUNDS]
+    python -m tests.benchmarks.shell_against_docker_exec IMAGE [ROUNDS]
 
 Both ask the same container in turns, so that a slow moment of the machine meets both.
 """

@@ -42,15 +42,15 @@ def found_by(launch: Launch) -> FuseMount:
     return found
 
 
-def test_a_file_is_read_through_a_mount(launch: Launch) -> None:
+def test_files_are_read_and_written_through_a_mount(launch: Launch) -> None:
     assert found_by(launch) == fuse.FuseMount(
-        available=True, mounted=True, read=True, detail="", log=""
+        available=True, mounted=True, read=True, written=True, detail="", log=""
     )
 
 
 def test_nothing_of_the_mount_stays(launch: Launch) -> None:
     before = launch.shell.run("cat /proc/mounts; ls -a /").stdout
-    assert found_by(launch).read
+    assert found_by(launch).written
     assert launch.shell.run("cat /proc/mounts; ls -a /").stdout == before
 
 
@@ -82,6 +82,18 @@ def test_a_stub_of_fusermount_mounts_nothing(launch: Launch, script: str, detail
     found = found_by(launch)
     assert (found.available, found.mounted, found.read) == (True, False, False)
     assert found.detail.startswith(f"{FIRST_ON_PATH} {detail}")
+
+
+def test_a_mount_that_cannot_be_written_is_told_from_one_that_can_be_read(launch: Launch) -> None:
+    options = 'for word; do shift; set -- "$@" "$(echo "$word" | sed s,^rw,ro,)"; done'
+    read_only = f'{options}; exec /usr/bin/fusermount "$@"'
+    prepare(
+        launch,
+        f"printf '%s\\n' '#!/bin/sh' '{read_only}' >{FIRST_ON_PATH} && chmod +x {FIRST_ON_PATH}",
+    )
+    found = found_by(launch)
+    assert (found.mounted, found.read, found.written) == (True, True, False)
+    assert "Read-only file system" in found.detail
 
 
 def test_a_fusermount_that_hangs_is_killed(launch: Launch) -> None:

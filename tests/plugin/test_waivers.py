@@ -14,6 +14,13 @@ YESTERDAY = TODAY - datetime.timedelta(days=1)
 ARM = "--dcs-image=arm:1"
 
 
+JAVA_OPTIONS = """
+
+options = {"JAVA_TOOL_OPTIONS": "-Xmx1g", "_JAVA_OPTIONS": "-Xmx1g"}
+CONFIGS["java:1"] = {"environment": {**GOOD["environment"], **options}}
+"""
+
+
 def waive(dcs: pytest.Pytester, **fields: object) -> None:
     values = {"rule": "IMG001", "reason": "ENG-1: moves next month", "until": NEXT_YEAR, **fields}
     lines = [
@@ -91,6 +98,28 @@ def test_a_waiver_for_something_else_does_not_waive(
 def test_a_waiver_for_just_this_waives(dcs: pytest.Pytester) -> None:
     waive(dcs, image="arm:*", runtime="15.4", only=["platform of the image"])
     assert dcs.runpytest(ARM, *STATIC).ret == pytest.ExitCode.OK
+
+
+def test_waivers_for_parts_of_a_finding_waive_it_together(dcs: pytest.Pytester) -> None:
+    parts = [["ENV JAVA_TOOL_OPTIONS of the image"], ["ENV _JAVA_OPTIONS of the image"]]
+    run = ("--dcs-image=java:1", "--dcs-select=IMG001,IMG005", "--dcs-runtime=15.4", "--dcs-strict")
+    with (dcs.path / "conftest.py").open("a") as conftest:
+        conftest.write(JAVA_OPTIONS)
+    waive(dcs, rule="IMG005", only=parts[0])
+    one = (dcs.path / "dcs-waivers.toml").read_text()
+    assert dcs.runpytest(*run).ret == pytest.ExitCode.TESTS_FAILED
+    waive(dcs, rule="IMG005", reason="ENG-2", only=parts[1])
+    other = (dcs.path / "dcs-waivers.toml").read_text()
+    (dcs.path / "dcs-waivers.toml").write_text(f"{one}\n{other}")
+    result = dcs.runpytest(*run)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*waived  IMG005 *ENG-1*; waived until *ENG-2"])
+
+
+def test_a_part_that_is_no_longer_found_is_said(dcs: pytest.Pytester) -> None:
+    waive(dcs, only=["platform of the image", "what was mended"])
+    result = dcs.runpytest(ARM, *STATIC)
+    result.stdout.fnmatch_lines(["*waiver  IMG001 * no longer finds 'what was mended'*"])
 
 
 def test_runxfail_shows_the_failure(dcs: pytest.Pytester) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_dcs.checks import fuse
@@ -11,11 +13,11 @@ TOOLS = {
     "fusermount -V": Result("fusermount version: 2.9.9\n"),
     "mountpoint /": Result("/ is a mountpoint\n"),
 }
-MOUNTED = FuseMount(available=True, mounted=True, read=True, detail="", log="")
+MOUNTED = FuseMount(available=True, mounted=True, read=True, written=True, detail="", log="")
 
 
 def stopped(detail: str) -> FuseMount:
-    return FuseMount(available=True, mounted=False, read=False, detail=detail, log="")
+    return replace(MOUNTED, mounted=False, read=False, written=False, detail=detail)
 
 
 def test_a_mount_that_can_be_read_is_good() -> None:
@@ -39,6 +41,15 @@ def test_a_mount_that_fails_is_found() -> None:
     failed = stopped("fusermount: failed to open /etc/mtab: No such file or directory")
     found = finding_of(fuse.test_fuse_mounts, FakeHost(TOOLS), failed)
     assert found.startswith("a file in a FUSE mount: found fusermount: failed to open /etc/mtab")
+
+
+def test_a_mount_that_can_only_be_read_is_found() -> None:
+    detail = "[Errno 30] Read-only file system: '/pytest-dcs-fuse-x/result'"
+    read_only = replace(MOUNTED, written=False, detail=detail)
+    found = finding_of(fuse.test_fuse_mounts, FakeHost(TOOLS), read_only)
+    assert found.endswith(
+        "Read-only file system: '/pytest-dcs-fuse-x/result'; needed it can be read and written"
+    )
 
 
 @pytest.mark.parametrize("why", ["Operation not permitted", "Permission denied"])

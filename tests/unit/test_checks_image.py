@@ -31,7 +31,10 @@ def test_each_volume_is_an_item() -> None:
     image.test_no_volumes(an_image())
     with pytest.raises(RuleBroken) as caught:
         image.test_no_volumes(an_image(volumes=("/data", "/tmp")))
-    assert [item.found for item in caught.value.items] == ["/data", "/tmp"]
+    assert [item.subject for item in caught.value.items] == [
+        "VOLUME /data of the image",
+        "VOLUME /tmp of the image",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -160,13 +160,6 @@ def test_an_image_without_grep_is_found(result: Result) -> None:
     assert found.startswith("grep")
 
 
-def test_sshd_must_accept_its_settings() -> None:
-    system.test_sshd_is_valid(FakeHost({"sshd -T": Result("port 22\naddressfamily any\n")}))
-    no_keys = Result(rc=1, stderr="sshd: no hostkeys available -- exiting.\n")
-    for result in (no_keys, EMPTY_FILE):
-        finding_of(system.test_sshd_is_valid, FakeHost({"sshd -T": result}))
-
-
 def test_alpine_needs_the_real_packages() -> None:
     alpine = OsRelease("alpine", "3.20.3")
     complete = dict.fromkeys(["bash", "coreutils", "iproute2", "procps-ng", "sudo", "gcompat"], "1")

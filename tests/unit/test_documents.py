@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dcs import fixtures, options, plan, runtimes, waivers
-from pytest_dcs.report import pages
+from pytest_dcs.report import answers, pages
 from sample_images import stages
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-OTHER_OPTIONS = {"--dcs-list", "--dcs-explain"}
+OTHER_OPTIONS = {"--dcs-list", "--dcs-explain", options.WRITE_WAIVERS}
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -27,6 +27,12 @@ def blocks(path: Path, language: str) -> list[str]:
 def test_the_document_of_rules_is_current() -> None:
     written = (ROOT / "docs" / "rules.md").read_text()
     assert written == pages.document(), "run: python -m pytest_dcs rules > docs/rules.md"
+
+
+def test_the_document_of_symptoms_is_current() -> None:
+    path = ROOT / "docs" / "when-a-cluster-fails.md"
+    written = path.read_text()
+    assert written == answers.document(), f"run: python -m pytest_dcs symptoms > docs/{path.name}"
 
 
 def test_the_table_of_stages_is_current() -> None:
@@ -60,6 +66,7 @@ def test_every_link_to_another_document_leads_somewhere(document: Path) -> None:
     [
         ("matrix-and-waivers.md", 0, lambda path: list(plan.read_matrix(path))),
         ("matrix-and-waivers.md", 1, waivers.load),
+        ("matrix-and-waivers.md", 2, waivers.load),
         ("runtimes.md", 0, runtimes.load),
     ],
 )

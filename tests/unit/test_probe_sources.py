@@ -21,11 +21,13 @@ OLDEST_PYTHON = (3, 7)
 YOUNGER_MODULES = {"graphlib", "tomllib", "zoneinfo"}
 STANDARD_LIBRARY = sys.stdlib_module_names - YOUNGER_MODULES
 TRIED_BY_STAGES = {"numpy", "pandas", "pyarrow", "pyspark"}
+BROUGHT_ALONG = {"elftools"}
 
 PROBES = Path(str(resources.files("pytest_dcs") / "probes"))
 PYTHON_PROBES = sorted(PROBES.glob("*.py"))
 SHARED = {path.stem for path in PYTHON_PROBES if fnmatch(path.name, probe.SHARED)}
 SHELL_PROBES = sorted(PROBES.glob("*.sh"))
+R_PROBES = sorted(PROBES.glob("*.R"))
 
 
 def tree_of(probe: Path) -> ast.Module:
@@ -44,7 +46,7 @@ def modules_of(nodes: Iterator[ast.AST] | list[ast.stmt]) -> set[str]:
 
 def test_all_probes_are_looked_at() -> None:
     assert {path.name for path in PROBES.iterdir() if path.is_file()} == {
-        path.name for path in [*PYTHON_PROBES, *SHELL_PROBES]
+        path.name for path in [*PYTHON_PROBES, *SHELL_PROBES, *R_PROBES]
     }
 
 
@@ -57,10 +59,17 @@ def test_python_probes_have_the_oldest_grammar(probe: Path) -> None:
 def test_python_probes_start_with_the_standard_library_alone(probe: Path) -> None:
     tree = tree_of(probe)
     assert modules_of(tree.body) <= STANDARD_LIBRARY | SHARED
-    assert modules_of(ast.walk(tree)) <= STANDARD_LIBRARY | SHARED | TRIED_BY_STAGES
+    assert modules_of(ast.walk(tree)) <= (
+        STANDARD_LIBRARY | SHARED | TRIED_BY_STAGES | BROUGHT_ALONG
+    )
 
 
 @pytest.mark.parametrize("probe", SHELL_PROBES, ids=lambda path: path.name)
 def test_shell_probes_are_posix_shell(probe: Path) -> None:
     checked = subprocess.run(["/bin/sh", "-n", str(probe)], capture_output=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("probe", R_PROBES, ids=lambda path: path.name)
+def test_r_probes_are_ascii_which_every_locale_can_read(probe: Path) -> None:
+    assert probe.read_bytes().isascii()

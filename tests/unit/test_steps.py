@@ -30,6 +30,7 @@ def test_the_steps_stand_in_the_order_of_a_node() -> None:
         "notebook-user",
         "kernel",
         "language-server",
+        "r-session",
     ]
 
 

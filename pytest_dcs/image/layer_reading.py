@@ -1,0 +1,214 @@
+"""Reads layers: one pass over each layer's tar, in bounded memory, and once for all runs."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import logging
+import os
+import posixpath
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from pytest_dcs.image import History
+from pytest_dcs.image.layers import File, FileKind, Layer, Layers
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pytest_dcs.image import Image
+    from pytest_dcs.image.layers import Reader
+
+logger = logging.getLogger(__name__)
+
+BROKEN = (tarfile.TarError, zlib.error, zstd.ZstdError, EOFError, gzip.BadGzipFile)
+"""What is raised on reading something that is no layer."""
+
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
+BLOCK = 1 << 20
+"""Bytes that are read at a time."""
+
+GZIP = b"\x1f\x8b"
+ZSTD = b"\x28\xb5\x2f\xfd"
+
+FORMAT = 1
+"""To be raised when a cached layer has another form."""
+UNUSED_DAYS = 30
+
+KINDS: dict[bytes, FileKind] = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.GNUTYPE_SPARSE: "file",
+    tarfile.DIRTYPE: "directory",
+    tarfile.SYMTYPE: "symlink",
+    tarfile.LNKTYPE: "hardlink",
+}
+
+
+def read_layer(stream: IO[bytes], digest: str, readers: Sequence[Reader]) -> Layer:
+    """Return what a layer's tar brings; raises what `BROKEN` names."""
+    files: list[File] = []
+    removed: list[str] = []
+    emptied: list[str] = []
+    notes: dict[str, list[Any]] = {reader.name: [] for reader in readers}
+    with (
+        decompressed(stream) as content,
+        tarfile.open(fileobj=content, mode="r|", bufsize=BLOCK) as tar,
+    ):
+        while (member := tar.next()) is not None:
+            # It keeps all members for a way back, which a stream has not.
+            cast("Any", tar).members.clear()
+            folder, name = posixpath.split(posixpath.normpath(f"/{member.name}"))
+            if name == OPAQUE:
+                emptied.append(folder)
+            elif name.startswith(WHITEOUT):
+                removed.append(posixpath.join(folder, name.removeprefix(WHITEOUT)))
+            else:
+                file = file_of(posixpath.join(folder, name), member)
+                files.append(file)
+                note(file, tar, member, readers, notes)
+    return Layer(
+        digest=digest,
+        size=sum(file.size for file in files),
+        files=tuple(files),
+        removed=tuple(removed),
+        emptied=tuple(emptied),
+        notes={name: tuple(found) for name, found in notes.items() if found},
+    )
+
+
+def file_of(path: str, member: tarfile.TarInfo) -> File:
+    """Return what the header of a file says."""
+    return File(
+        path=path,
+        kind=KINDS.get(member.type, "other"),
+        mode=member.mode,
+        uid=member.uid,
+        gid=member.gid,
+        size=member.size if member.isreg() else 0,
+        link=member.linkname,
+    )
+
+
+def note(
+    file: File,
+    tar: tarfile.TarFile,
+    member: tarfile.TarInfo,
+    readers: Sequence[Reader],
+    notes: dict[str, list[Any]],
+) -> None:
+    """Let the first reader that wants a file look into it: a stream passes once."""
+    if file.kind != "file":
+        return
+    for reader in readers:
+        if reader.wants(file):
+            content = tar.extractfile(member)
+            if content is not None:
+                notes[reader.name] += reader.read(file, content)
+            return
+
+
+@contextmanager
+def decompressed(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give the bytes of a tar that may be compressed, whatever its media type says."""
+    buffered = io.BufferedReader(cast("io.RawIOBase", stream), BLOCK)
+    head = buffered.peek(len(ZSTD))
+    try:
+        if head.startswith(GZIP):
+            yield cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
+        elif head.startswith(ZSTD):
+            yield cast("IO[bytes]", zstd.ZstdFile(buffered))
+        else:
+            yield buffered
+    finally:
+        # It would close the stream, which is not its own.
+        buffered.detach()
+
+
+class LayerCache:
+    """Layers that earlier runs have read, by their digests and by what looks into files."""
+
+    def __init__(self, directory: Path, readers: Sequence[Reader]) -> None:
+        self.readers = readers
+        self._directory = directory / "layers"
+        versions = [FORMAT, sorted((reader.name, reader.version) for reader in readers)]
+        self._version = hashlib.sha256(repr(versions).encode()).hexdigest()[:8]
+
+    def get(self, digest: str) -> Layer | None:
+        """Return a layer, None where it was not read yet or what is kept is damaged."""
+        path = self._path(digest)
+        try:
+            document = json.loads(gzip.decompress(path.read_bytes()))
+            layer = Layer(
+                digest=document["digest"],
+                size=document["size"],
+                files=tuple(File(*file) for file in document["files"]),
+                removed=tuple(document["removed"]),
+                emptied=tuple(document["emptied"]),
+                notes={name: tuple(found) for name, found in document["notes"].items()},
+            )
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError, *BROKEN) as error:
+            logger.info("%s is damaged: %s", path, error)
+            return None
+        with suppress(OSError):
+            os.utime(path)
+        return layer
+
+    def put(self, layer: Layer) -> None:
+        """Keep a layer; where the folder cannot be written the next run reads it again."""
+        document = json.dumps(vars(layer), separators=(",", ":")).encode()
+        self._write(self._path(layer.digest), gzip.compress(document, compresslevel=1))
+
+    def get_all(self, image: Image) -> Layers | None:
+        """Return an image's layers, None where one of them is not kept."""
+        try:
+            steps = json.loads(self._path(image.id).with_suffix("").read_text(encoding="utf-8"))
+            history = tuple(History(**step) for step in steps)
+        except (OSError, ValueError, TypeError):
+            return None
+        layers = [self.get(digest) for digest in image.config.layers]
+        found = tuple(layer for layer in layers if layer is not None)
+        return Layers(found, history) if len(found) == len(layers) else None
+
+    def put_all(self, image: Image, layers: Layers) -> None:
+        """Keep what is known of an image besides its layers, which are kept already."""
+        steps = json.dumps([vars(step) for step in layers.history])
+        self._write(self._path(image.id).with_suffix(""), steps.encode())
+
+    def _path(self, digest: str) -> Path:
+        return self._directory / f"{digest.replace(':', '-')}-{self._version}.json.gz"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=self._directory, delete=False) as file:
+                file.write(content)
+            # Other runs may read and write the same layer.
+            Path(file.name).replace(path)
+            self._remove_unused()
+        except OSError as error:
+            logger.info("%s is not kept: %s", path, error)
+
+    def _remove_unused(self) -> None:
+        oldest = time.time() - UNUSED_DAYS * 24 * 3600
+        for path in self._directory.iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime < oldest:
+                    path.unlink()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 SETTINGS = "/etc/ssh/sshd_config"
+START = "mkdir -p /run/sshd; /usr/sbin/sshd"
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +62,13 @@ def test_nothing_of_the_trial_stays(launch: Launch) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        "rm /etc/ssh/ssh_host_*",
+        "ssh-keygen -A",
         f"echo 'ListenAddress 0.0.0.0:22' >>{SETTINGS}",
         f"echo 'Port 2200' >>{SETTINGS}",
         f"echo 'LogLevel QUIET' >>{SETTINGS}",
-        f"echo 'ListenAddress 127.0.0.1:2200' >>{SETTINGS}; mkdir -p /run/sshd; /usr/sbin/sshd",
+        f"ssh-keygen -A; echo 'ListenAddress 127.0.0.1:2200' >>{SETTINGS}; {START}",
     ],
-    ids=["no-host-keys", "address", "port", "quiet", "already-running"],
+    ids=["host-keys", "address", "port", "quiet", "already-running"],
     indirect=True,
 )
 def test_good_images_answer(changed: Launch) -> None:
@@ -81,7 +82,7 @@ def test_good_images_answer(changed: Launch) -> None:
     [
         (f"echo 'PermitRootLogin never' >>{SETTINGS}", "unsupported option"),
         (f"echo 'ListenAddress 10.20.30.40' >>{SETTINGS}", "Cannot bind any address."),
-        ("chmod 644 /etc/ssh/*_key", "no hostkeys available"),
+        ("ssh-keygen -A && chmod 644 /etc/ssh/*_key", "no hostkeys available"),
         ("sed -i /^sshd:/d /etc/passwd", "Privilege separation user sshd does not exist"),
         ("echo 'ALL: ALL' >/etc/hosts.deny", "ssh-keyscan of 127.0.0.1:22022 got no host key"),
     ],

@@ -51,6 +51,8 @@ class Variant:
     """Further options of pytest that it is judged with; {samples} stands for this folder."""
     fails: tuple[str, ...] = ()
     advice: tuple[str, ...] = ()
+    tempts: tuple[str, ...] = ()
+    """Rules of a notebook or of Spark that a careless check would break on a good image."""
 
     @property
     def reference(self) -> str:

@@ -77,6 +77,13 @@ def test_all_rules_about_config_and_container_are_judged_on_every_sample(sample:
             assert rules.is_selected(rule.id, select, ignore), rule
 
 
+def test_what_is_slow_is_left_out_where_no_entry_names_it() -> None:
+    ignore = value_of(options_of(frozenset({"container"})), "--dcs-ignore")
+    for rule in rules.catalogue().values():
+        is_slow = rule.family == "NB" or (rule.probe or "").startswith("dcs_spark")
+        assert rules.is_selected(rule.id, (), ignore) is not is_slow
+
+
 def test_the_full_cross_judges_everything_of_all_that_can_be_started() -> None:
     parts = {sample.id: sample.parts for sample in all_samples(full=True).values()}
     assert set(parts.values()) == {EVERYTHING, frozenset()}
@@ -164,6 +171,16 @@ def test_what_has_changed_is_judged_again(
     change(monkeypatch)
     corpus.judge([SAMPLE])
     assert runs == [SAMPLE.id, SAMPLE.id]
+
+
+def test_what_was_judged_while_the_product_changed_is_not_kept(
+    runs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "key_of_product", lambda: f"after {len(runs)} images")
+    corpus.judge([SAMPLE])
+    monkeypatch.setattr(corpus, "key_of_product", lambda: "after 0 images")
+    corpus.judge([SAMPLE])
+    assert len(runs) == 2
 
 
 def test_a_changed_entry_is_judged_again(runs: list[str]) -> None:

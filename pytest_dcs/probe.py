@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 DIRECTORY = "/opt/pytest-dcs/probes"
+"""Where each probe has a folder of its own: a probe that starts while another still imports what
+they share must not write over it."""
 PACKAGES_DIRECTORY = "/opt/pytest-dcs/packages"
 """Where packages lie that a probe brings: no other code of the image's finds them there."""
 SHARED = "dcs_*.py"
@@ -96,12 +98,12 @@ class Probe:
 
         Raises `ProbeFailed` when nothing starts, `ContainerEnded` and `EngineLost`.
         """
-        put_probe(container, source)
+        path = put_probe(container, source)
         if package:
             put_package(container, package)
         execution = Execution.start(
             container,
-            [*argv, f"{DIRECTORY}/{source}"],
+            [*argv, path],
             name=source,
             limits=(OUTPUT_LIMIT, LOG_LIMIT),
             environment=environment,
@@ -171,12 +173,14 @@ def _is_complete(execution: Execution, chunk: Chunk) -> bool:
     return bool((_last_report(execution.stdout) or {}).get("complete"))
 
 
-def put_probe(container: Container, source: str) -> None:
-    """Copy a file of `pytest_dcs/probes`, and what probes share, to `DIRECTORY`."""
+def put_probe(container: Container, source: str) -> str:
+    """Copy a file of `pytest_dcs/probes`, and what probes share, and return the file's path."""
     probes = resources.files("pytest_dcs") / "probes"
     shared = [each.name for each in probes.iterdir() if fnmatch(each.name, SHARED)]
     names = (source, *shared)
-    container.put_archive("/", _archive(DIRECTORY, {each: probes / each for each in names}))
+    folder = f"{DIRECTORY}/{PurePosixPath(source).stem}"
+    container.put_archive("/", _archive(folder, {each: probes / each for each in names}))
+    return f"{folder}/{source}"
 
 
 def put_package(container: Container, package: str) -> None:

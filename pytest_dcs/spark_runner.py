@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_dcs.errors import FileUnreadable
 from pytest_dcs.execution import Execution, describe_exit
-from pytest_dcs.probe import DIRECTORY, last_lines, put_probe
+from pytest_dcs.probe import last_lines, put_probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,11 +106,11 @@ class SparkRunner:
         return answer
 
     def _start(self) -> Execution:
-        put_probe(self._container, PROBE)
+        path = put_probe(self._container, PROBE)
         self._unread = b""
         self._execution = Execution.start(
             self._container,
-            [self._python, f"{DIRECTORY}/{PROBE}"],
+            [self._python, path],
             name=PROBE,
             limits=(ANSWER_LIMIT, LOG_LIMIT),
             environment=self._environment,

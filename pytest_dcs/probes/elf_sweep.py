@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from dcs_elf import Loader, Unreadable, damage, loader_of, read_cache, read_headers
 
-PACKAGES = os.path.join(os.path.dirname(sys.path[0]), "packages")
+PACKAGES = os.path.abspath(os.path.join(sys.path[0], "..", "..", "packages"))
 """Where pyelftools lies: apart from the probes, so that none of the image's jobs finds it."""
 
 OPTIONS = "PYTEST_DCS_ELF"

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_dcs import elf
 from pytest_dcs.node import DEFAULT_PYTHON
+from pytest_dcs.probe import DIRECTORY
 
 from .launching import launched
 
@@ -122,5 +123,6 @@ def test_an_interpreter_that_is_missing_is_a_failure(launch: Launch) -> None:
 
 def test_what_is_brought_along_is_not_found_by_the_image(launch: Launch) -> None:
     assert look(launch).failure == ""
-    tried = launch.shell.run(f"cd /opt/pytest-dcs/probes && {DEFAULT_PYTHON} -c 'import elftools'")
+    folder = f"{DIRECTORY}/elf_sweep"
+    tried = launch.shell.run(f"cd {folder} && {DEFAULT_PYTHON} -c 'import elftools'")
     assert b"ModuleNotFoundError" in tried.stderr

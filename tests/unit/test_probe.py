@@ -12,6 +12,7 @@ import tarfile
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +24,6 @@ from pytest_dcs.probe import DIRECTORY, Probe, ProbeFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
     from typing import IO
 
     from pytest_dcs.engines import Stream
@@ -170,6 +170,14 @@ def test_the_report_and_the_log_are_told_apart(container: LocalContainer) -> Non
     document = start(container, script).wait(30)
     assert document.data == {"found": "ü"}
     assert document.log == "a warning\n"
+
+
+def test_a_further_probe_leaves_the_files_of_the_first_alone(container: LocalContainer) -> None:
+    first = Path(f"{container.root}{probe.put_probe(container, SOURCE)}").parent
+    before = {path: path.stat().st_ino for path in first.iterdir()}
+    probe.put_probe(container, "elf_sweep.py")
+    assert len(before) > 1
+    assert {path: path.stat().st_ino for path in first.iterdir()} == before
 
 
 def test_the_file_lies_where_the_last_argument_says(container: LocalContainer) -> None:

@@ -37,6 +37,7 @@ FAMILIES = {
     "JVM": "Java",
     "PY": "Python environment",
     "R": "R",
+    "GPU": "GPU",
     "FUS": "FUSE and storage",
     "INI": "Init scripts",
     "NB": "Notebook",

@@ -68,7 +68,7 @@ def read_layer(stream: IO[bytes], digest: str, readers: Sequence[Reader]) -> Lay
     notes: dict[str, list[Any]] = {reader.name: [] for reader in readers}
     with (
         decompressed(stream) as content,
-        tarfile.open(fileobj=content, mode="r|", bufsize=BLOCK) as tar,
+        tarfile.open(fileobj=content, mode="r:") as tar,
     ):
         while (member := tar.next()) is not None:
             # It keeps all members for a way back, which a stream has not.

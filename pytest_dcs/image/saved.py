@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from pytest_dcs.image.config import parse_config
-from pytest_dcs.image.layer_reading import BLOCK, read_layer
+from pytest_dcs.image.layer_reading import read_layer
 from pytest_dcs.image.layers import Layers
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ def read_saved(stream: IO[bytes], cache: LayerCache) -> dict[str, Layers]:
     layers: dict[str, Layer] = {}
     documents: dict[str, bytes] = {}
     aliases: dict[str, str] = {}
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=BLOCK) as tar:
+    # Not `r|`: it copies what it has read ahead for every header.
+    with tarfile.open(fileobj=stream, mode="r:") as tar:
         while (member := tar.next()) is not None:
             cast("Any", tar).members.clear()
             if member.issym():

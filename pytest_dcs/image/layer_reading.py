@@ -21,11 +21,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from pytest_dcs.image import History
 from pytest_dcs.image.layers import File, FileKind, Layer, Layers
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -34,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BROKEN = (tarfile.TarError, zlib.error, zstd.ZstdError, EOFError, gzip.BadGzipFile)
+BROKEN = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
 """What is raised on reading something that is no layer."""
 
 WHITEOUT = ".wh."
@@ -132,12 +127,27 @@ def decompressed(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         if head.startswith(GZIP):
             yield cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
         elif head.startswith(ZSTD):
-            yield cast("IO[bytes]", zstd.ZstdFile(buffered))
+            with zstd_content(buffered) as content:
+                yield content
         else:
             yield buffered
     finally:
         # It would close the stream, which is not its own.
         buffered.detach()
+
+
+@contextmanager
+def zstd_content(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give what zstd has compressed; a run that reads no such layer needs no zstd."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
+    try:
+        yield cast("IO[bytes]", zstd.ZstdFile(stream))
+    except zstd.ZstdError as error:
+        raise tarfile.ReadError(str(error)) from error
 
 
 class LayerCache:

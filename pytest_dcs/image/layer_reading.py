@@ -139,10 +139,14 @@ def decompressed(stream: IO[bytes]) -> Iterator[IO[bytes]]:
 @contextmanager
 def zstd_content(stream: IO[bytes]) -> Iterator[IO[bytes]]:
     """Give what zstd has compressed; a run that reads no such layer needs no zstd."""
-    if sys.version_info >= (3, 14):
-        from compression import zstd
-    else:
-        from backports import zstd
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError as error:
+        msg = f"it is compressed by zstd, which this Python cannot read: {error}"
+        raise tarfile.ReadError(msg) from None
 
     try:
         yield cast("IO[bytes]", zstd.ZstdFile(stream))

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import pytest
 from pytest_dcs import errors
 from pytest_dcs.__main__ import main
 from pytest_dcs.bundle import builder, inside, stub, wheels
+from pytest_dcs.image import layer_reading
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,6 +230,7 @@ def test_an_old_python_gets_a_message(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 8, 10, "final", 0))
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("it starts itself again"))
     assert stub.main() == 4
     said = capsys.readouterr().err
     assert said.startswith("ERROR: dcs: this file needs Python 3.10 or newer, and ")
@@ -301,6 +304,17 @@ def test_a_checkout_s_own_pytest_configuration_is_left_aside(tmp_path: Path) -> 
     assert "--noconftest" in chosen
     assert chosen[chosen.index("-c") + 1] == str(tmp_path / "pytest.ini")
     assert "--noconftest" not in inside.defaults(["-c", "own.ini"], str(tmp_path))
+
+
+def test_a_layer_that_the_file_brings_no_zstd_for_is_called_unreadable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("compression", "compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delattr("backports.zstd", raising=False)
+    layer = io.BytesIO(layer_reading.ZSTD + bytes(100))
+    with pytest.raises(tarfile.ReadError, match="compressed by zstd, which this Python cannot"):
+        layer_reading.read_layer(layer, "sha256:1f3c", ())
 
 
 def test_what_is_left_out_says_which_spark_it_needs() -> None:

@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warm.add_argument("image")
     warm.add_argument("--runtime", required=True, help="Databricks Runtime, such as 15.4")
     warm.add_argument("--profile", default="python", help="What the image offers")
+    bundle = commands.add_parser("bundle", help="Write one file that judges an image from inside")
+    bundle.add_argument("file", type=Path, help="Where to write it, such as dcs.pyz")
+    bundle.add_argument("--fresh", action="store_true", help="Fetch the newest packages again")
     chosen = parser.parse_args(arguments)
     try:
         pages.show(run(chosen))
@@ -49,6 +52,11 @@ def run(chosen: argparse.Namespace) -> str:
         return pages.explain(sys.stdin.read() if chosen.text == "-" else chosen.text)
     if chosen.command == "symptoms":
         return answers.document()
+    if chosen.command == "bundle":
+        from pytest_dcs.bundle import builder
+
+        built = builder.build(chosen.file, cache_directory(), say, fresh=chosen.fresh)
+        return builder.told(built)
     from pytest_dcs.engines.docker import DockerEngine
 
     if chosen.command == "warm":
@@ -70,7 +78,6 @@ def warmed(chosen: argparse.Namespace) -> str:
     own_runtimes = Path("dcs-runtimes.toml")
     catalogue = runtimes.load(own_runtimes if own_runtimes.exists() else None)
     runtime, features = catalogue.find(chosen.runtime), catalogue.features(chosen.profile)
-    folder = os.environ.get(options.OPTIONS["cache"].variable)
     engine = DockerEngine()
     try:
         request = LaunchRequest(
@@ -80,13 +87,19 @@ def warmed(chosen: argparse.Namespace) -> str:
             needs=frozenset(),
             run_id="warm",
             timeout=options.OPTIONS["timeout"].default,
-            cache_directory=Path(folder) if folder else options.default_cache_directory(),
+            cache_directory=cache_directory(),
         )
         spark_cache.provision(runtime.pyspark, request.cache_directory, say)
         archive = warm.make(engine, request, say, wait=True)
     finally:
         engine.close()
     return f"ready: {archive.path}" if archive else "another run still makes the archive"
+
+
+def cache_directory() -> Path:
+    """Return where downloads are kept: no pytest configuration is read here."""
+    folder = os.environ.get(options.OPTIONS["cache"].variable)
+    return Path(folder) if folder else options.default_cache_directory()
 
 
 def say(line: str) -> None:

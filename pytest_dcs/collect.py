@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
 
     from pytest_dcs.options import Settings
-    from pytest_dcs.plan import Plan
+    from pytest_dcs.plan import Entry, Plan
 
 CHECKS = sorted(Path(__file__).with_name("checks").glob("[!_]*.py"))
 SPARK_PROBES = frozenset({"dcs_spark_smoke", "dcs_spark_deep_smoke", "dcs_spark"})
@@ -114,7 +114,7 @@ class Collector:
         wanted = {
             entry.runtime.pyspark
             for entry in self.plan.entries
-            if not entry.image.archive and probes_of(session.items, entry) & SPARK_PROBES
+            if is_given_spark(entry) and probes_of(session.items, entry) & SPARK_PROBES
         }
         for version in sorted(wanted):
             spark.provision(version, self.settings.cache_directory, self._say)
@@ -165,6 +165,11 @@ class WithoutImage:
         for item in items:
             if any(path in (item.path, *item.path.parents) for path in self.paths):
                 item.add_marker(pytest.mark.skip(reason=NEEDS_IMAGE))
+
+
+def is_given_spark(entry: Entry) -> bool:
+    """Tell whether a launch of an entry brings the runtime's Spark."""
+    return not entry.image.archive and entry.image.seen_from != "node"
 
 
 def order_of_rules() -> Mapping[str, int]:

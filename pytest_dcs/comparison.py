@@ -66,13 +66,16 @@ def has_official_image(runtime: Runtime) -> bool:
 
 
 def compare(
-    runtime: Runtime, config: ImageConfig, seen: Inventory, features: frozenset[str]
+    runtime: Runtime, config: ImageConfig | None, seen: Inventory, features: frozenset[str]
 ) -> Comparison | None:
-    """Return how an image differs from the official one; None where that is not known."""
+    """Return how an image differs from the official one; None where that is not known.
+
+    Without a config nothing is said of variables.
+    """
     if not has_official_image(runtime):
         return None
     rows = [*system_rows(runtime, seen), *java_rows(runtime, seen)]
-    rows += variable_rows(runtime, config)
+    rows += variable_rows(runtime, config) if config is not None else ()
     same: int | None = None
     if "python" in features and seen.python is not None and runtime.pins:
         rows += python_rows(runtime, seen.python.version)

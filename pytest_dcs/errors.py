@@ -132,6 +132,80 @@ class EngineNeeded(SetupError):
         )
 
 
+class LocalUnfit(SetupError):
+    """A run that cannot take this machine for the image."""
+
+    def __init__(self, why: str, next_step: str) -> None:
+        super().__init__(
+            f"--dcs-engine=local cannot be used here: {why}.",
+            cause="It takes the machine on which pytest runs for the image, changes it as the "
+            "platform would, and judges that.",
+            next_step=next_step,
+        )
+
+
+class LocalByFile(SetupError):
+    """A file of the checkout asks to take the machine of whoever runs pytest for the image."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"{source} says `local`, which no pytest configuration may.",
+            cause="Whoever runs pytest in this folder would have their own machine judged, and "
+            "changed for it.",
+            next_step="Ask for it where the job runs: --dcs-engine=local on the command line, or "
+            "DCS_ENGINE=local in the job's environment.",
+        )
+
+
+class MachineTaken(SetupError):
+    """Another run has taken this machine for its image."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "another launch is under way on this machine.",
+            cause="With --dcs-engine=local there can be one at a time: another run, or another "
+            "runtime of this run under pytest-xdist.",
+            next_step="Run again when it has ended, and several runtimes without -n.",
+        )
+
+
+class MachineReadOnly(SetupError):
+    """The machine does not take what a launch has to put on it."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{path} cannot be written ({detail}).",
+            cause="The root file system is read-only or full, and --dcs-engine=local makes files "
+            "on it, which it removes at the end.",
+            next_step="Start the job with a writable root file system, with 1 GB to spare.",
+        )
+
+
+class LayersOutOfReach(SetupError):
+    """The layers of an image that is seen from inside."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the layers of an image cannot be read from inside.",
+            cause="A running image shows its files, not which layer brought them.",
+            next_step="Run these rules outside, which needs no container: --dcs-engine=none with "
+            "--dcs-image=oci:DIR or docker-archive:FILE.",
+        )
+
+
+class DescriptionUnreadable(SetupError):
+    """A file that should describe the image and does not."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"no image's config can be read from {path} ({problem}).",
+            cause="--dcs-image-config takes what `docker image inspect IMAGE` or "
+            "`skopeo inspect --config --raw docker://IMAGE` prints.",
+            next_step="Write it where the image is built, `docker image inspect IMAGE > "
+            "image.json`, and hand the file to the job that runs in the image.",
+        )
+
+
 class BrokenArchive(SetupError):
     """Files of this machine that should hold an image and do not."""
 
@@ -298,6 +372,65 @@ class WaiversNotWritten(SetupError):
         )
 
 
+class DocumentNotWritten(SetupError):
+    """The document of a run has nowhere to go."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"the run's document cannot be written to {path} ({problem}).",
+            cause="--dcs-json names a file in a folder that is not there or that is read-only.",
+            next_step="Name a file in a folder that exists, or - for the standard output.",
+        )
+
+
+class DocumentUnreadable(SetupError):
+    """A file that should be the document of a run and is not."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"{path} cannot be read as the document of a run ({problem}).",
+            cause="It is not there, was cut off, or something else or another version of "
+            "pytest-dcs wrote it.",
+            next_step="Write one with `pytest --dcs-image=IMAGE --dcs-json=FILE`.",
+        )
+
+
+class HistoryUnusable(SetupError):
+    """A file of runs that no run can be added to, or that is something else."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(
+            f"the history {path} cannot be used ({problem}).",
+            cause="--dcs-history names a file that pytest-dcs has not made, that a newer one has "
+            "made, or that cannot be written.",
+            next_step="Name a file that is not there yet, in a folder that is: it will be made.",
+        )
+
+
+class NoBaseline(SetupError):
+    """A baseline that nothing is known of."""
+
+    def __init__(self, text: str, problem: str) -> None:
+        super().__init__(
+            f"nothing can be compared with the baseline {text!r} ({problem}).",
+            cause="--dcs-baseline takes `last` or an image, which are looked up in the history, or "
+            "a file that --dcs-json has written.",
+            next_step="Judge the baseline once with --dcs-history=FILE or --dcs-json=FILE, and "
+            "name the same FILE in this run.",
+        )
+
+
+class BaselineNeeded(SetupError):
+    """A run that is to be red for what is worse, without anything to compare it with."""
+
+    def __init__(self, source: str, value: str) -> None:
+        super().__init__(
+            f"{source} is {value!r}, and there is no baseline.",
+            cause="What is worse or has changed can only be told beside an earlier run.",
+            next_step="Name one: --dcs-history=FILE --dcs-baseline=last",
+        )
+
+
 class DuplicateEntry(SetupError):
     """The same image and runtime twice in one run."""
 
@@ -387,4 +520,39 @@ class ArchiveNotMade(SetupError):
             f"no class-data archive was made of {image} ({detail}).",
             cause="The image's Spark job has to pass, on a HotSpot JVM of JDK 11 or later.",
             next_step=f"`pytest --dcs-image={image} --dcs-select=SPK` shows whether it does.",
+        )
+
+
+class BundleNotBuilt(SetupError):
+    """The one file for a run inside an image has something missing."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the file cannot be made ({detail}).",
+            cause="Its parts come from the package index, by pip as this user configured it.",
+            next_step="`python -m pip download --no-deps --only-binary=:all: pytest-testinfra` "
+            "must work here; make the file where it does, and copy it.",
+        )
+
+
+class BundleNotWritten(SetupError):
+    """The one file for a run inside an image has nowhere to go."""
+
+    def __init__(self, path: Path, detail: str) -> None:
+        super().__init__(
+            f"{path} cannot be written ({detail}).",
+            cause="Its folder is not there or read-only, or the path is a folder's.",
+            next_step="Name a file in a folder that exists: python -m pytest_dcs bundle dcs.pyz",
+        )
+
+
+class NothingToMerge(SetupError):
+    """A document of another run that is not about what this run judges."""
+
+    def __init__(self, path: Path, problem: str, planned: Iterable[str]) -> None:
+        super().__init__(
+            f"--dcs-merge={path.name} cannot be merged ({problem}).",
+            cause=f"This run judges {', '.join(planned)}.",
+            next_step="Let both runs name the same image and runtime: inside it, "
+            "--dcs-image-config says which build it is, and --dcs-image gives it its name.",
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dcs import rules, stash
+from pytest_dcs import gpu_request, rules, stash
 from pytest_dcs.items import probes_of
 
 if TYPE_CHECKING:
@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from pytest_dcs.elf import CompiledFiles
     from pytest_dcs.engines import Container, Engine
     from pytest_dcs.fuse import FuseMount
+    from pytest_dcs.gpu_libraries import GpuLibraries
     from pytest_dcs.image import Image
     from pytest_dcs.image.layers import Layers
     from pytest_dcs.inventory import Inventory, Java, Python
     from pytest_dcs.launch import Launch
     from pytest_dcs.plan import Entry
+    from pytest_dcs.python_imports import Imports
     from pytest_dcs.python_packages import PythonPackages
     from pytest_dcs.runtimes import Runtime
     from pytest_dcs.spark_cluster import SparkCluster
@@ -56,6 +58,9 @@ def dcs_layers(_dcs_entry: Entry, pytestconfig: pytest.Config) -> Layers:
     """Return the image's layers with all their files; reading them needs no container."""
     from pytest_dcs.plan import layers_of
 
+    if _dcs_entry.image.seen_from != "outside":
+        msg = "the layers of an image cannot be read from inside"
+        raise rules.NotApplicable(msg)
     return layers_of(pytestconfig).result(_dcs_entry.image)
 
 
@@ -122,6 +127,8 @@ def dcs_launch(
             jars=tuple(map(Path, settings.jar.value)),
             spark_conf=settings.spark_conf.value,
             spark_mode=settings.spark_mode.value,
+            gpus=gpu_request.parse(settings.gpus.value, settings.gpus.source),
+            asks_architectures=bool(settings.gpu_type.value),
             open_network=settings.open_network.value,
             keep=settings.keep.value,
         ),
@@ -207,6 +214,21 @@ def dcs_python_packages(dcs_python: Python, _dcs_started: Launch) -> PythonPacka
 
 
 @pytest.fixture(scope="session")
+def dcs_python_imports(dcs_host: Host) -> Imports:
+    """Return what tells which modules the interpreter of `/databricks/python3` imports."""
+    from pytest_dcs.python_imports import (
+        INTERPRETER,
+        NOTEBOOK_MODULES,
+        SPARK_CONNECT_MODULES,
+        Imports,
+    )
+    from pytest_dcs.python_packages import expectations
+
+    together = {**NOTEBOOK_MODULES, **SPARK_CONNECT_MODULES, **expectations().notebook_helpers}
+    return Imports(dcs_host, INTERPRETER, together)
+
+
+@pytest.fixture(scope="session")
 def _dcs_node(_dcs_started: Launch) -> Launch:
     """Return the launch if no init script has ended it."""
     if _dcs_started.stopped is not None:
@@ -265,6 +287,42 @@ def dcs_r_smoke(_dcs_node: Launch) -> Smoke:
 def dcs_compiled_files_smoke(_dcs_node: Launch) -> CompiledFiles:
     """Return which compiled files of the Python environment could not be loaded, and why."""
     return _dcs_node.compiled_files_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_gpu_driver(pytestconfig: pytest.Config) -> tuple[int, ...]:
+    """Return the version of the nodes' driver, empty where nobody has named it."""
+    from pytest_dcs import gpu
+
+    return gpu.version_of(pytestconfig.stash[stash.SETTINGS].gpu_driver.value)
+
+
+@pytest.fixture(scope="session")
+def dcs_gpu_types(pytestconfig: pytest.Config) -> Mapping[str, tuple[int, ...]]:
+    """Return the compute capability of each type of GPU that the nodes are said to have."""
+    from pytest_dcs import gpu
+
+    named = pytestconfig.stash[stash.SETTINGS].gpu_type.value
+    return {name: version for name, version in gpu.capabilities().items() if name in named}
+
+
+@pytest.fixture(scope="session")
+def dcs_gpu_libraries_smoke(_dcs_node: Launch) -> GpuLibraries:
+    """Return which of CUDA's libraries could be loaded, and what packages want of them."""
+    return _dcs_node.gpu_libraries_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_gpu_smoke(_dcs_node: Launch, pytestconfig: pytest.Config) -> Smoke:
+    """Return what the GPUs of the container did; skips where there is none to try."""
+    from pytest_dcs.gpu_device import NoGpu
+
+    settings = pytestconfig.stash[stash.SETTINGS]
+    try:
+        return _dcs_node.gpu_smoke()
+    except NoGpu as error:
+        is_missed = settings.strict.value and settings.gpus.value != gpu_request.NONE
+        raise (rules.Blocked if is_missed else rules.NotApplicable)(str(error)) from None
 
 
 @pytest.fixture(scope="session")

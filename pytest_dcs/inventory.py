@@ -52,6 +52,17 @@ print(json.dumps({
 """
 """Python 3.7 has no importlib.metadata: there the names of the metadata's directories say it."""
 
+DESCRIBE_MACHINE = r"""
+count=0 model=
+while IFS=: read -r name value; do
+  case $name in
+    processor*) count=$((count + 1)) ;;
+    "model name"*) model=$value ;;
+  esac
+done < /proc/cpuinfo && echo "$count x${model:- CPU}"
+"""
+"""With what the shell has built in: no process is started for it."""
+
 LIST_PACKAGES = r"""
 if command -v dpkg-query; then
   dpkg-query -W -f '${db:Status-Status}\t${Package}\t${Version}\n'
@@ -133,6 +144,8 @@ class Inventory:
     """The interpreter of `/databricks/python3`."""
     packages: Mapping[str, str] | None = None
     """Versions of the distribution's own packages, by name."""
+    machine: str = ""
+    """How many processors of which model there are, `8 x AMD EPYC 7763`; empty: unknown."""
 
 
 class Completed(Protocol):
@@ -155,7 +168,7 @@ class Commands(Protocol):
 
 
 def collect(shell: Commands) -> Inventory:
-    """Read the facts of a running container with four commands."""
+    """Read the facts of a running container with five commands."""
     files = parse_files(output_of(shell, READ_FILES, partly=True) or "")
     python = f"cd / && {RUNTIME_PYTHON} -I -c {shlex.quote(DESCRIBE_PYTHON)}"
     return Inventory(
@@ -165,6 +178,7 @@ def collect(shell: Commands) -> Inventory:
         java=parse_java(output_of(shell, DESCRIBE_JAVA) or ""),
         python=parse_python(output_of(shell, python) or ""),
         packages=parse_packages(output_of(shell, LIST_PACKAGES) or ""),
+        machine=(output_of(shell, DESCRIBE_MACHINE) or "").strip(),
     )
 
 

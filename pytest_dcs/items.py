@@ -39,6 +39,12 @@ def probes_of(items: Iterable[pytest.Item], entry: Entry) -> frozenset[str]:
 
 
 def applies(item: pytest.Item) -> bool:
-    """Tell whether an item's rule is asked of its image's features."""
+    """Tell whether an item's rule is asked of its image's features, and of where that is seen."""
     rule, entry = rule_of(item), entry_of(item)
-    return rule is None or entry is None or rule.feature in {None, *entry.features}
+    if rule is None or entry is None:
+        return True
+    if rule.probe == rules.LAYERS_FIXTURE and entry.image.seen_from != "outside":
+        return False
+    if rule.where == "container" and entry.image.seen_from == "node":
+        return False
+    return rule.feature in {None, *entry.features}

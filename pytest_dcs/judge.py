@@ -12,12 +12,14 @@ from pytest_dcs.adoption import is_adoptable
 from pytest_dcs.inventory import Inventory
 from pytest_dcs.items import entry_of, rule_of
 from pytest_dcs.report.findings import BROKEN, Finding, Outcome
+from pytest_dcs.snapshot import Snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Collection, Generator, Iterable, Sequence
 
     from _pytest._code.code import TerminalRepr  # what a report may carry has no public name
 
+    from pytest_dcs.image import Image
     from pytest_dcs.launch import Launch
     from pytest_dcs.options import Settings
     from pytest_dcs.plan import Entry
@@ -42,6 +44,7 @@ class Judge:
         """Of rules that are waived or not checked for that: the one that a waiver names."""
         self.compared: set[str] = set()
         """Entries whose comparison with the official image is on its way."""
+        self.snapshots = Snapshots()
         self.lost: dict[str, str] = {}
         """Why an entry can be judged no further."""
 
@@ -54,6 +57,7 @@ class Judge:
         if rule is None or entry is None:
             return
         self._refuse_inapplicable(rule, entry)
+        refuse_unseen(rule, entry.image, getattr(item, "fixturenames", ()))
         self._refuse_blocked(rule, entry)
 
     @pytest.hookimpl(wrapper=True)
@@ -81,6 +85,7 @@ class Judge:
         launch: Launch | None = getattr(item, "funcargs", {}).get("dcs_launch")
         report.dcs_seconds = dict(launch.seconds) if launch else {}  # type: ignore[attr-defined]
         report.dcs_comparison = self._comparison(item, entry)  # type: ignore[attr-defined]
+        report.dcs_inventory = self._snapshot(item, entry, launch)  # type: ignore[attr-defined]
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, errors.SetupError):
             report.longrepr = str(error)
@@ -126,16 +131,23 @@ class Judge:
         if entry.id in self.compared or not isinstance(seen, Inventory):
             return None
         self.compared.add(entry.id)
-        made = comparison.compare(entry.runtime, entry.image.config, seen, entry.features)
+        config = entry.image.config if entry.image.config_known else None
+        made = comparison.compare(entry.runtime, config, seen, entry.features)
         return made.to_plain() if made is not None else None
+
+    def _snapshot(self, item: pytest.Item, entry: Entry, launch: Launch | None) -> dict[str, Any]:
+        """Return what is new to be kept of the entry, where anything keeps it."""
+        if not self.settings.is_kept:
+            return {}
+        fixtures = getattr(item, "funcargs", {})
+        return self.snapshots.more(entry.id, entry.image, fixtures, launch)
 
     def _refuse_inapplicable(self, rule: Rule, entry: Entry) -> None:
         if rule.feature is not None and rule.feature not in entry.features:
             msg = f"profile {entry.profile} does not declare {rule.feature}"
             raise rules.NotApplicable(msg)
         if rule.step is not None and rule.step in self.settings.without.value:
-            msg = f"{rule.step} is left out by --dcs-without"
-            raise rules.NotApplicable(msg)
+            raise rules.NotApplicable(steps.left_out(rule.step))
         if rule.need is None:
             return
         needed = self.catalogue.needs[rule.need].of(entry.runtime)
@@ -146,7 +158,7 @@ class Judge:
 
     def _refuse_blocked(self, rule: Rule, entry: Entry) -> None:
         implied = (
-            (rules.SHELL_RULE,) if rule.where == "container" and rule.id != rules.SHELL_RULE else ()
+            (rules.SHELL_RULE,) if rule.where != "image" and rule.id != rules.SHELL_RULE else ()
         )
         for required in (*implied, *rule.requires):
             if self.outcomes.get((entry.id, required)) in BROKEN:
@@ -204,6 +216,20 @@ class Judge:
             return "error"
         lenient = rule.level == "advice" and not self.settings.strict.value
         return "advice" if lenient and isinstance(error, AssertionError) else "fail"
+
+
+def refuse_unseen(rule: Rule, image: Image, fixtures: Collection[str]) -> None:
+    """Raise `NotApplicable` for a rule about what cannot be seen from where this run stands."""
+    if rule.where == "container" and image.seen_from == "node":
+        msg = "asked before the platform has been here only"
+        raise rules.NotApplicable(msg)
+    if rule.where != "image" or image.seen_from == "outside":
+        return
+    # Who asks for layers is told by their fixture.
+    asked = rules.IMAGE_FIXTURE in fixtures and rules.LAYERS_FIXTURE not in fixtures
+    if asked and not image.config_known:
+        msg = "the image's config is not known here, see --dcs-image-config"
+        raise rules.NotApplicable(msg)
 
 
 def subject_of(item: pytest.Item) -> str:

@@ -7,10 +7,22 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pytest_dcs import elf, fuse, init_scripts, node, notebook, r, spark_cluster, spark_jobs
+from pytest_dcs import (
+    elf,
+    fuse,
+    gpu_device,
+    gpu_libraries,
+    init_scripts,
+    local_run,
+    node,
+    notebook,
+    r,
+    spark_cluster,
+    spark_jobs,
+)
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.errors import ContainerEnded, ProbeNotForeseen
-from pytest_dcs.launch_request import DEEP, LANGUAGE_SERVER, NOTEBOOK, R_SESSION, RUNNER, SPARK
+from pytest_dcs.launch_request import DEEP, GPU, LANGUAGE_SERVER, NOTEBOOK, R_SESSION, RUNNER, SPARK
 from pytest_dcs.shell import Shell
 from pytest_dcs.spark_jobs import SparkJobs
 
@@ -59,6 +71,7 @@ class Launch:
         self._shell: Shell | None = None
         self._probes: dict[str, StagedProbe] = {}
         self._compiled_files: Probe | None = None
+        self._gpu_libraries: Probe | None = None
         self._spark: SparkJobs | None = None
         self._notes: list[str] = []
 
@@ -79,7 +92,8 @@ class Launch:
     @property
     def notes(self) -> list[str]:
         """What a reader of the verdict should know and what is no fault of the image."""
-        return [*self._notes, *(self._spark.notes if self._spark else ())]
+        local = local_run.notes_of(self.request.image)
+        return [*local, *self._notes, *(self._spark.notes if self._spark else ())]
 
     @property
     def wish(self) -> Wish | None:
@@ -103,10 +117,12 @@ class Launch:
         try:
             with self._step("container"):
                 self._start_container()
-            with self._step("runtime-code"):
-                self._lay_out_node()
+            if not self.request.on_node:
+                with self._step("runtime-code"):
+                    self._lay_out_node()
             with self._step("init-scripts"):
-                self.script_runs = self._run_init_scripts(self.container)
+                if not self.request.on_node:
+                    self.script_runs = self._run_init_scripts(self.container)
                 # The shell opens now, so that what scripts leave running is none of its commands.
                 self.shell.run(":")
             if self.request.with_cluster and not self.stopped:
@@ -172,6 +188,26 @@ class Launch:
             self._notes.append(f"{found.left_out} compiled files could not be looked at")
         return found
 
+    def gpu_libraries_smoke(self) -> gpu_libraries.GpuLibraries:
+        """Return which of CUDA's libraries could be loaded."""
+        if self._gpu_libraries is None:
+            raise ProbeNotForeseen(gpu_libraries.GPU_LIBRARIES)
+        timeout = gpu_libraries.TIMEOUT * self.time_factor
+        found = gpu_libraries.result(self._gpu_libraries, timeout)
+        if found.left_out:
+            self._notes.append(f"{found.left_out} of CUDA's libraries could not be looked at")
+        return found
+
+    def gpu_smoke(self) -> Smoke:
+        """Return what the GPUs did; raises `gpu_device.NoGpu` where there is none to try."""
+        request = self.request
+        why = gpu_device.reason_not_to_try(request.gpus, self.container, request.features)
+        if why:
+            raise gpu_device.NoGpu(why)
+        if GPU not in self._probes:
+            raise ProbeNotForeseen(GPU)
+        return gpu_device.result(self._probes[GPU], gpu_device.TIMEOUT * self.time_factor)
+
     def fuse_smoke(self) -> fuse.FuseMount | None:
         """Return what a real FUSE mount found; None where the engine grants no `/dev/fuse`."""
         if not self.container.fuse:
@@ -189,7 +225,7 @@ class Launch:
         shared = spark_jobs.SHARED_DIRECTORY if self.request.with_cluster else ""
         volumes = (
             spark_jobs.volumes(self.request, self._engine, self._notes)
-            if self.request.with_spark
+            if self.request.with_spark and not self.request.on_node
             else {}
         )
         spec = self._spec(node.HOST_NAME, shared_directory=shared, volumes=volumes)
@@ -201,7 +237,9 @@ class Launch:
         request = self.request
         return ContainerSpec(
             run_id=request.run_id,
-            environment=node.platform_environment(
+            environment=request.environment
+            if request.on_node
+            else node.platform_environment(
                 request.image.config,
                 request.runtime,
                 request.environment,
@@ -209,6 +247,7 @@ class Launch:
             ),
             hostname="" if "host-name" in request.without else host_name,
             fuse="fuse" in request.features,
+            gpus=request.gpus,
             node_memory="shared-memory" not in request.without,
             open_network=request.open_network,
             keep=request.keep,
@@ -286,6 +325,17 @@ class Launch:
         if R_SESSION in request.probes and r.SWITCH not in request.without:
             self._add(R_SESSION, r.start(self.container, without=request.without))
 
+        if (
+            GPU in request.probes
+            and request.gpus is not None
+            and not gpu_device.reason_not_to_try(request.gpus, self.container, request.features)
+        ):
+            self._add(GPU, gpu_device.start(self.container, request.gpus))
+        if gpu_libraries.GPU_LIBRARIES in request.probes:
+            self._gpu_libraries = gpu_libraries.start(
+                self.container, architectures=request.asks_architectures
+            )
+            self.shell.protect(self._gpu_libraries.pid)
         if elf.COMPILED_FILES in request.probes:
             self._compiled_files = elf.start(self.container)
             self.shell.protect(self._compiled_files.pid)

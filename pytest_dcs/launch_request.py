@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from pytest_dcs.gpu_request import GpuRequest
     from pytest_dcs.image import Image
     from pytest_dcs.init_scripts import InitScript
     from pytest_dcs.runtimes import Runtime
@@ -19,6 +20,7 @@ RUNNER = "dcs_spark"
 NOTEBOOK = "dcs_notebook_smoke"
 LANGUAGE_SERVER = "dcs_language_server_smoke"
 R_SESSION = "dcs_r_smoke"
+GPU = "dcs_gpu_smoke"
 """The fixtures by whose names a request says which probes will be read."""
 
 
@@ -48,8 +50,16 @@ class LaunchRequest:
     spark_conf: tuple[str, ...] = ()
     """Settings of Spark, KEY=VALUE, for code of the user's."""
     spark_mode: Literal["local", "cluster"] = "local"
+    gpus: GpuRequest | None = None
+    asks_architectures: bool = False
+    """Import PyTorch to learn which GPUs it has code for."""
     open_network: bool = False
     keep: bool = False
+
+    @property
+    def on_node(self) -> bool:
+        """Whether the platform has taken the steps of a launch here before."""
+        return self.image.seen_from == "node"
 
     @property
     def with_cluster(self) -> bool:

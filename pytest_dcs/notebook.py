@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pytest_dcs import steps
 from pytest_dcs.node import DEFAULT_PYTHON, time_factor
 from pytest_dcs.probe import Probe
 from pytest_dcs.stages import StagedProbe
@@ -107,7 +108,9 @@ def start_language_server(
     """
     switched_off = [switch for switch in SERVER_SWITCHES if switch in without]
     options = {
-        "left_out": {stage: reason(switched_off[0]) for stage in SERVER_STAGES if switched_off},
+        "left_out": {
+            stage: steps.left_out(switched_off[0]) for stage in SERVER_STAGES if switched_off
+        },
         "seconds": SECONDS * time_factor(container),
     }
     environment = {SERVER_OPTIONS: json.dumps(options)}
@@ -127,10 +130,5 @@ def left_out(
         elif asked.need not in needs:
             reasons[stage] = f"the runtime is not known to need {asked.need}"
         elif switched_off:
-            reasons[stage] = reason(switched_off[0])
+            reasons[stage] = steps.left_out(switched_off[0])
     return reasons
-
-
-def reason(switch: str) -> str:
-    """Return why a stage is left out."""
-    return f"{switch} is left out by --dcs-without"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
-from pytest_dcs import errors
+from pytest_dcs import errors, gpu_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,21 @@ if TYPE_CHECKING:
     import pytest
 
 Value = TypeVar("Value")
-Kind = Literal["list", "rules", "scripts", "settings", "text", "flag", "number", "paths"]
+Kind = Literal[
+    "list",
+    "rules",
+    "scripts",
+    "settings",
+    "text",
+    "flag",
+    "number",
+    "paths",
+    "file",
+    "baseline",
+    "gpus",
+    "driver",
+    "gpu_types",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,19 @@ class Option:
 
 NO_ENGINE = "none"
 """The value of --dcs-engine with which nothing is started."""
+LOCAL_ENGINE = "local"
+"""The value of --dcs-engine with which this machine is taken for the image."""
+LOCAL_IMAGE = "localhost"
+"""What the image of this machine is called where nobody names it."""
+
+FAIL_ON_FAILURE = "failure"
+"""The value of --dcs-fail-on with which a baseline decides nothing."""
+
+LAST = "last"
+"""The value of --dcs-baseline that leaves the choice to the history."""
+
+STDOUT = "-"
+"""The name of a file that is the standard output."""
 
 OPTIONS = {
     option.name: option
@@ -150,9 +177,39 @@ OPTIONS = {
             "engine",
             "text",
             "docker",
-            "Where the image is started; none: only the rules that need no container "
-            "(default: docker)",
-            choices=("docker", NO_ENGINE),
+            "Where the image is started; local: this machine is inside the image already; none: "
+            "only the rules that need no container (default: docker)",
+            choices=("docker", LOCAL_ENGINE, NO_ENGINE),
+        ),
+        Option(
+            "image_config",
+            "paths",
+            (),
+            "With --dcs-engine=local: what `docker image inspect` or `skopeo inspect --config "
+            "--raw` printed of the image",
+            "FILE",
+        ),
+        Option(
+            "gpus",
+            "gpus",
+            gpu_request.NONE,
+            "GPUs that the container gets, as `docker run --gpus` takes them: all, a number, or "
+            "device=0,1 (default: none)",
+            "GPUS",
+        ),
+        Option(
+            "gpu_driver",
+            "driver",
+            "",
+            "NVIDIA driver of the nodes, such as 550.54.15, to compare the image's CUDA with",
+            "VERSION",
+        ),
+        Option(
+            "gpu_type",
+            "gpu_types",
+            (),
+            "GPU of the nodes, such as T4 or A10, that PyTorch must have code for (multi-allowed)",
+            "TYPE",
         ),
         Option("strict", "flag", False, "Advice, a guessed runtime or a stale waiver is a failure"),
         Option(
@@ -164,11 +221,49 @@ OPTIONS = {
         ),
         Option("keep", "flag", False, "Leave the container running and say how to enter it"),
         Option(
+            "merge",
+            "paths",
+            (),
+            "Document of another run on the same image, such as one inside it, to judge together "
+            "with this one (multi-allowed)",
+            "FILE",
+        ),
+        Option(
             "pull",
             "text",
             "missing",
             "When to pull the image (default: missing)",
             choices=("missing", "always", "never"),
+        ),
+        Option(
+            "json",
+            "file",
+            "",
+            "Write all that the run has found to a JSON file; -: to the standard output",
+            "FILE",
+        ),
+        Option(
+            "history",
+            "file",
+            "",
+            "Add the run to a file of runs, an SQLite database, which is made where there is none",
+            "FILE",
+        ),
+        Option(
+            "baseline",
+            "baseline",
+            "",
+            "Say what changed since the last releasable run in the history (`last`), that of "
+            "another image, or a file that --dcs-json has written",
+            "last|FILE|IMAGE",
+        ),
+        Option(
+            "fail_on",
+            "text",
+            FAIL_ON_FAILURE,
+            "What makes the run red: whatever fails, only what is worse than in the baseline, or "
+            f"also any other change (default: {FAIL_ON_FAILURE})",
+            choices=(FAIL_ON_FAILURE, "regression", "any"),
         ),
         Option("tests", "paths", (), "Own tests to run beside the rules", on_command_line=False),
         Option(
@@ -214,6 +309,11 @@ INI_TYPES: dict[Kind, Literal["args", "linelist", "string", "bool", "paths"]] = 
     "flag": "bool",
     "number": "string",
     "paths": "paths",
+    "file": "string",
+    "baseline": "string",
+    "gpus": "string",
+    "driver": "string",
+    "gpu_types": "args",
 }
 ACTIONS: dict[Kind, dict[str, Any]] = {
     "list": {"action": "append"},
@@ -221,9 +321,11 @@ ACTIONS: dict[Kind, dict[str, Any]] = {
     "rules": {"action": "append"},
     "scripts": {"action": "append"},
     "settings": {"action": "append"},
+    "gpu_types": {"action": "append"},
     "flag": {"action": "store_true"},
 }
 GLOBAL_SCRIPT = "global:"
+DRIVER_VERSION = re.compile(r"\d{3}(\.\d+){0,2}")
 SCRIPT_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """How the name of an init script begins that is no file of this machine."""
 TRUTH = {"1": True, "true": True, "yes": True, "on": True}
@@ -247,12 +349,26 @@ class Settings:
     jar: Sourced[tuple[str, ...]]
     spark_conf: Sourced[tuple[str, ...]]
     spark_mode: Sourced[Literal["local", "cluster"]]
-    engine: Sourced[Literal["docker", "none"]]
+    engine: Sourced[Literal["docker", "local", "none"]]
+    image_config: Sourced[tuple[str, ...]]
+    gpus: Sourced[str]
+    """In the words of `gpu_request`."""
+    gpu_driver: Sourced[str]
+    """Empty where it is not known."""
+    gpu_type: Sourced[tuple[str, ...]]
     strict: Sourced[bool]
     timeout: Sourced[float]
     """Seconds for one command in the container."""
     keep: Sourced[bool]
+    merge: Sourced[tuple[str, ...]]
     pull: Sourced[Literal["missing", "always", "never"]]
+    json: Sourced[str]
+    """An absolute path, `-` or empty."""
+    history: Sourced[str]
+    """An absolute path or empty."""
+    baseline: Sourced[str]
+    """`last`, an absolute path, an image or empty."""
+    fail_on: Sourced[Literal["failure", "regression", "any"]]
     tests: Sourced[tuple[str, ...]]
     waivers: Sourced[tuple[str, ...]]
     runtimes: Sourced[tuple[str, ...]]
@@ -262,7 +378,27 @@ class Settings:
     @property
     def active(self) -> bool:
         """Whether there is an image to test."""
-        return bool(self.image.value)
+        return bool(self.image.value) or self.is_local
+
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine is taken for the image."""
+        return self.engine.value == LOCAL_ENGINE
+
+    @property
+    def image_config_file(self) -> Path | None:
+        """The file that describes the image, if there is one."""
+        return Path(self.image_config.value[0]) if self.image_config.value else None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether what the run reads is for more than its verdict."""
+        return any(each.value for each in (self.json, self.history, self.baseline))
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether the run is kept or held against earlier ones."""
+        return self.is_kept or self.fail_on.value != FAIL_ON_FAILURE
 
     @property
     def waivers_file(self) -> Path:
@@ -330,7 +466,12 @@ def resolve(option: Option, config: pytest.Config) -> Sourced[Any]:
         "flag": as_flag,
         "number": as_seconds,
         "settings": as_settings,
+        "gpus": as_gpus,
+        "driver": as_driver,
+        "gpu_types": as_gpu_types,
         "paths": lambda value, source: as_paths(value, source, config),
+        "file": lambda value, source: as_file(value, source, config),
+        "baseline": lambda value, source: as_baseline(value, source, config),
     }
     sources = (
         (config.getoption(option.ini, None), f"option {option.flag}"),
@@ -370,6 +511,34 @@ def as_seconds(value: str | float, source: str) -> float:
     return seconds
 
 
+def as_gpus(value: str, source: str) -> str:
+    """Return the words for some GPUs; raises `InvalidValue`."""
+    gpu_request.parse(value, source)
+    return value.strip() or gpu_request.NONE
+
+
+def as_driver(value: str, source: str) -> str:
+    """Return the version of a driver; raises `InvalidValue`."""
+    version = value.strip()
+    if version and not DRIVER_VERSION.fullmatch(version):
+        needed = "a version of NVIDIA's driver, as `nvidia-smi` shows it: 550.54.15"
+        raise errors.InvalidValue(source, value, needed)
+    return version
+
+
+def as_gpu_types(value: str | list[str] | tuple[str, ...], source: str) -> tuple[str, ...]:
+    """Return the names of types of GPUs; raises `InvalidValue` for one that is not known."""
+    names = tuple(name.upper() for name in as_list(value))
+    if names:
+        from pytest_dcs import gpu
+
+        known = gpu.capabilities()
+        for name in names:
+            if name not in known:
+                raise errors.InvalidValue(source, name, f"one of {', '.join(known)}")
+    return names
+
+
 def as_settings(value: str | list[str] | tuple[str, ...], source: str) -> tuple[str, ...]:
     """Return texts of the form KEY=VALUE, of which an environment variable has one a line.
 
@@ -388,6 +557,18 @@ def as_paths(
     """Return absolute paths."""
     texts = value.split(os.pathsep) if isinstance(value, str) else value
     return tuple(str(base_of(source, config) / text) for text in texts if str(text))
+
+
+def as_file(value: str, source: str, config: pytest.Config) -> str:
+    """Return an absolute path; what names no file stays as it is."""
+    return value if value in {"", STDOUT} else str(base_of(source, config) / value)
+
+
+def as_baseline(value: str, source: str, config: pytest.Config) -> str:
+    """Return `last`, the name of an image, or the absolute path of what can only be a file."""
+    path = base_of(source, config) / value
+    is_file = bool(value) and value != LAST and (value.endswith(".json") or path.is_file())
+    return str(path) if is_file else value
 
 
 def base_of(source: str, config: pytest.Config) -> Path:

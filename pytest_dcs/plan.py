@@ -11,7 +11,7 @@ from pytest_dcs import errors, init_scripts, inventory, rules, stash, waivers
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.image import CLUSTER_PLATFORM, Image, ImageConfig, archives
 from pytest_dcs.layer_readings import LayerReadings
-from pytest_dcs.options import NO_ENGINE, anchored_script
+from pytest_dcs.options import LOCAL_IMAGE, NO_ENGINE, anchored_script
 from pytest_dcs.shell import Shell
 from pytest_dcs.toml_files import Fields, read_toml
 
@@ -79,7 +79,7 @@ class Entry:
     @property
     def title(self) -> str:
         """The image, what it would be released as, and its runtime, for people."""
-        short = self.image.released_as[:19]
+        short = self.image.released_as[:19] or "no digest known"
         runtime = f"{self.runtime.version}{f' ({self.runtime_source})' if self.guessed else ''}"
         return f"{self.image.reference} ({short}) on {runtime}"
 
@@ -138,6 +138,8 @@ def make(
     and that a run which only collects needs none where the runtimes are declared.
     """
     wishes = list(read_wishes(settings))
+    if settings.is_local:
+        wishes = [wish_of_this_machine(wishes)]
     declared = {wish: declared_runtimes(wish, settings, catalogue) for wish in wishes}
     features = {wish: catalogue.features(profile_of(wish, settings)) for wish in wishes}
     for text in chain(settings.init_script.value, *(wish.init_scripts for wish in wishes)):
@@ -168,6 +170,20 @@ def make(
         ]
     refuse_duplicates(entries)
     return Plan(tuple(entries))
+
+
+def wish_of_this_machine(wishes: list[Wish]) -> Wish:
+    """Return the one image that this machine can be; raises `LocalUnfit`."""
+    wish = wishes[0] if wishes else Wish(LOCAL_IMAGE)
+    if len(wishes) > 1:
+        why = f"{len(wishes)} images are named, and this machine can be but one"
+        next_step = "Name one image or none; the others run in jobs of their own."
+        raise errors.LocalUnfit(why, next_step)
+    if archives.is_archive(wish.reference):
+        why = f"{wish.reference} lies in files"
+        next_step = "Judge files with --dcs-engine=none, and this machine without --dcs-image."
+        raise errors.LocalUnfit(why, next_step)
+    return wish
 
 
 def resolve(wish: Wish, settings: Settings, engine: Callable[[], Engine]) -> Image:
@@ -302,7 +318,16 @@ def layers_of(config: pytest.Config) -> LayerReadings:
 def engine_of(config: pytest.Config) -> Engine:
     """Return the one engine of this process; raises a `SetupError` where none answers."""
     if stash.ENGINE not in config.stash:
-        from pytest_dcs.engines.docker import DockerEngine
-
-        config.stash[stash.ENGINE] = DockerEngine()
+        config.stash[stash.ENGINE] = make_engine(config.stash[stash.SETTINGS])
     return config.stash[stash.ENGINE]
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Return the engine that is asked for; raises a `SetupError` where none answers."""
+    if settings.is_local:
+        from pytest_dcs.engines.local import LocalEngine
+
+        return LocalEngine(settings.image_config_file)
+    from pytest_dcs.engines.docker import DockerEngine
+
+    return DockerEngine()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,6 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     settings = options.read_settings(config)
     config.stash[stash.SETTINGS] = settings
+    if settings.is_local and not hasattr(config, "workerinput"):
+        from pytest_dcs import local_run
+
+        local_run.refuse_unfit(config, settings)
     if settings.active:
         activate(config, settings)
     elif config.getoption(options.WRITE_WAIVERS):
@@ -71,6 +76,10 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
     config.pluginmanager.register(Judge(settings, catalogue, adopting=adopting), "dcs-judge")
     summary = Summary(config, settings)
     config.pluginmanager.register(summary, "dcs-summary")
+    if settings.is_compared and not hasattr(config, "workerinput"):
+        from pytest_dcs.report import nightly
+
+        nightly.register(config, settings, summary)
     if adopting and not hasattr(config, "workerinput"):
         from pytest_dcs import adoption
 
@@ -104,6 +113,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         if sent is None
         else plan.from_plain(sent, config.stash[stash.CATALOGUE])
     )
+    if sent is None and settings.merge.value and not config.option.collectonly:
+        from pytest_dcs.report import merging
+
+        summary: Any = config.pluginmanager.get_plugin("dcs-summary")
+        summary.parts = merging.read(map(Path, settings.merge.value), made)
     paths_given = config.args_source is pytest.Config.ArgsSource.ARGS
     if not paths_given:
         config.args = list(settings.tests.value)

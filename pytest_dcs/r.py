@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pytest_dcs import steps
 from pytest_dcs.node import time_factor
 from pytest_dcs.probe import Probe
 from pytest_dcs.stages import Smoke, Stage, StagedProbe
@@ -46,7 +47,7 @@ def start(container: Container, *, without: frozenset[str]) -> StagedProbe:
 
 def environment(without: frozenset[str], seconds: float) -> Mapping[str, str]:
     """Return the variables of the session."""
-    skipped = f"rserve\t{reason(SERVER_SWITCH)}" if SERVER_SWITCH in without else ""
+    skipped = f"rserve\t{steps.left_out(SERVER_SWITCH)}" if SERVER_SWITCH in without else ""
     variables = {"PYTEST_DCS_R_LEFT_OUT": skipped, "PYTEST_DCS_R_SECONDS": str(seconds)}
     if LIBRARIES_SWITCH not in without:
         variables["R_LIBS"] = LIBRARIES
@@ -55,10 +56,5 @@ def environment(without: frozenset[str], seconds: float) -> Mapping[str, str]:
 
 def nothing() -> Smoke:
     """Return what is found where R is not started at all."""
-    stages = tuple(Stage(name, "not-run", reason(SWITCH)) for name in STAGES)
+    stages = tuple(Stage(name, "not-run", steps.left_out(SWITCH)) for name in STAGES)
     return Smoke(stages, log="", facts={"left_out": STAGES})
-
-
-def reason(switch: str) -> str:
-    """Return why a stage is left out."""
-    return f"{switch} is left out by --dcs-without"

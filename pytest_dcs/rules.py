@@ -37,6 +37,7 @@ FAMILIES = {
     "JVM": "Java",
     "PY": "Python environment",
     "R": "R",
+    "GPU": "GPU",
     "FUS": "FUSE and storage",
     "INI": "Init scripts",
     "NB": "Notebook",
@@ -55,8 +56,17 @@ SMOKE_FILE_FIXTURE = "dcs_smoke_file"
 DEEP_PROBE = "dcs_spark_deep_smoke"
 """The fixture of the probe that is run on demand only."""
 
+IMAGE_FIXTURE = "dcs_image"
+"""The fixture of the image and of its config."""
+
 LAYERS_FIXTURE = "dcs_layers"
 """The fixture of the image's layers, which take a while to read and need no container."""
+
+GPU_PROBE = "dcs_gpu_smoke"
+"""The fixture of the probe that needs a GPU, which most machines that judge images have not."""
+
+GPU_UNTESTED = "GPU not tested: "
+"""How a rule begins to say why it has not tried the GPU."""
 
 CHECKS_PACKAGE = "pytest_dcs.checks"
 ANSWER_LINES = 3
@@ -141,6 +151,9 @@ class Rule:
     need: str | None
     """The entry of `features.toml` that says which runtimes have the need; None: all."""
     where: Where
+    """`image`: config and layers, without a container. `container`: a container before the platform
+    has been in it: what the rule reads or does is the platform's own on a node. `cluster`: any
+    container, that on a node of a cluster too."""
     requires: tuple[str, ...]
     """Rules whose failure blocks this one."""
     since: str

@@ -163,6 +163,7 @@ class Shell:
             str(session.pid),
             " ".join(map(str, session.pids)),
             " ".join(map(str, self._protected)),
+            str(self.container.adopter),
             "shell" if shell_too else "",
         ]
         deadline = time.monotonic() + KILL_TIMEOUT

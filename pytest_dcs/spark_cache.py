@@ -93,6 +93,17 @@ def provision(
     return archive
 
 
+def cached(version: str, cache_directory: Path) -> Path | None:
+    """Return the tar that an earlier run has made, None where there is none."""
+    archive = cache_directory / f"{volume_name(version)}.tar"
+    return archive if _is_complete(archive) else None
+
+
+def find_pip(commands: Iterable[Command]) -> Command | None:
+    """Return the first pip that answers, None where none does."""
+    return next(filter(_answers, commands), None)
+
+
 def find_pip_commands() -> Iterator[Command]:
     """Yield every way to run pip from here, the interpreter's own first.
 
@@ -158,7 +169,7 @@ def _download(
     version: str, directory: Path, pip_commands: Iterable[Command], progress: Progress
 ) -> Path:
     """Let the first pip that answers fetch the source distribution, as its user configured it."""
-    pip = next(filter(_answers, pip_commands), None)
+    pip = find_pip(pip_commands)
     if pip is None:
         raise errors.NoSparkSource(version, "neither pip nor uv can be run here")
     arguments = [

@@ -22,6 +22,8 @@ class Assumption:
     says: str
     without: str
     """What is done instead when it is switched off."""
+    needs_container: bool = False
+    """Only an engine that makes the container can do it."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,11 @@ def switches() -> tuple[str, ...]:
             *(assumption.name for assumption in step.assumptions),
         )
     )
+
+
+def left_out(switch: str) -> str:
+    """Return why something is not done that a name of `--dcs-without` switches off."""
+    return f"{switch} is left out by --dcs-without"
 
 
 def _step(table: dict[str, Any]) -> Step:

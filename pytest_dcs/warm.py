@@ -78,7 +78,7 @@ class Warmer:
     @pytest.hookimpl(tryfirst=True)
     def pytest_unconfigure(self, config: pytest.Config) -> None:
         """Make what was missed, before the engine is let go."""
-        if self._interrupted or is_worker(config) or is_pipeline():
+        if self._interrupted or is_worker(config) or is_pipeline() or self._settings.is_local:
             return
         try:
             for entry, wish in self._wishes.values():

@@ -35,8 +35,15 @@ UBUNTU = "ubuntu:22.04"
 UBUNTU_TAG = "ubuntu22.04"
 DEBIAN = "bookworm"
 DEBIAN_TAG = "debian12"
-GOOD = {"minimal": "base", "python": "minimal", "standard": "python", "rbase": "minimal"}
+GOOD = {
+    "minimal": "base",
+    "python": "minimal",
+    "standard": "python",
+    "rbase": "minimal",
+    "gpu": "python",
+}
 """The good images, and what each stands on."""
+WITH_PYTHON_PACKAGES = ("python", "gpu")
 PULL_SECONDS = 120
 LAST_LINES = 20
 PARALLEL_BUILDS = 4
@@ -208,19 +215,19 @@ def build_one_good(image: str, tag: str, base: str) -> None:
     """Build one good image; its package index is set up in a stage that it leaves behind."""
     folder = HERE / image
     options = [f"--platform={PLATFORM}", f"--build-arg=BASE_IMAGE={base}"]
-    if image == "python":
+    if image in WITH_PYTHON_PACKAGES:
         bundle = machine.SYSTEM_BUNDLE if machine.certificates() else None
         settings = machine.pip_configuration(bundle=bundle)
         if settings:
-            interpreter = name("interpreter", tag)
+            interpreter = name(f"{image}-interpreter", tag)
             docker_build(interpreter, "--target=interpreter", *options, context=folder)
             with tempfile.TemporaryDirectory(prefix="pytest-dcs-") as temporary:
                 Path(temporary, "pip.conf").write_text(settings, encoding="utf-8")
                 Path(temporary, "Dockerfile").write_text(
                     f"FROM {interpreter}\nCOPY pip.conf /etc/pip.conf\n", encoding="utf-8"
                 )
-                docker_build(name("build", tag), options[0], context=Path(temporary))
-            options.append(f"--build-arg=BUILD_IMAGE={name('build', tag)}")
+                docker_build(name(f"{image}-build", tag), options[0], context=Path(temporary))
+            options.append(f"--build-arg=BUILD_IMAGE={name(f'{image}-build', tag)}")
     docker_build(name(image, tag), *options, context=folder)
 
 
@@ -250,26 +257,35 @@ def build_variant(variant: Variant, tag: str) -> None:
         return
     base = name(variant.base, tag)
     platform = f"--platform={PLATFORM}"
-    if not variant.wheels:
+    if not variant.wheels and not variant.files:
         docker_build(variant.reference, platform, stdin=f"FROM {base}\n{variant.dockerfile}\n")
         return
     with tempfile.TemporaryDirectory(prefix="pytest-dcs-") as folder:
-        run(
-            [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
-                *(
-                    "--only-binary=:all:",
-                    "--python-version=3.11",
-                    "--platform=manylinux2014_x86_64",
-                ),
-                f"--dest={Path(folder, 'wheels')}",
-                *variant.wheels,
-            ]
-        )
+        copies = ""
+        if variant.wheels:
+            download_wheels(variant.wheels, Path(folder, "wheels"))
+            copies += "COPY wheels /wheels\n"
+        if variant.files:
+            Path(folder, "files").mkdir()
+            for file in variant.files:
+                shutil.copy(HERE / "files" / file, Path(folder, "files", file))
+            copies += "COPY files /files\n"
         Path(folder, "Dockerfile").write_text(
-            f"FROM {base}\nCOPY wheels /wheels\n{variant.dockerfile}\n", encoding="utf-8"
+            f"FROM {base}\n{copies}{variant.dockerfile}\n", encoding="utf-8"
         )
         docker_build(variant.reference, platform, context=Path(folder))
+
+
+def download_wheels(wheels: Sequence[str], folder: Path) -> None:
+    """Fetch wheels for the Python of the good images, without what they require."""
+    run(
+        [
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+            *("--only-binary=:all:", "--python-version=3.11", "--platform=manylinux2014_x86_64"),
+            f"--dest={folder}",
+            *wheels,
+        ]
+    )
 
 
 def load_empty(reference: str, platform: str) -> None:

@@ -22,6 +22,8 @@ SECONDS: dict[Part, float] = {"container": 2.5, "notebook": 6.0, "spark": 8.0, "
 """About how long each part takes."""
 RUNTIME = "15.4"
 """What the good images are made for."""
+PROFILES = {"gpu": "python,gpu"}
+"""Of good images that need more than the profile of their own name."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def _good(image: str) -> Sample:
         is_broken=False,
         reference=reference,
         base=image,
-        profile=image,
+        profile=PROFILES.get(image, image),
         runtime=RUNTIME,
         parts=EVERYTHING,
     )

@@ -43,6 +43,8 @@ class Variant:
     platform: str = PLATFORM
     wheels: tuple[str, ...] = ()
     """Packages that the build finds in /wheels."""
+    files: tuple[str, ...] = ()
+    """Files of the folder `files` that the build finds in /files."""
     layout: Layout | None = None
     """What is odd about an image that is no engine's, but an OCI layout in the user's cache."""
     init_scripts: tuple[str, ...] = ()

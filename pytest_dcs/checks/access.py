@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_dcs.errors import InvalidReference
 from pytest_dcs.image.accounts import passwords_of
 from pytest_dcs.image.history import layer_in_words
+from pytest_dcs.image.layers import real_path
 from pytest_dcs.image.reference import Reference
 from pytest_dcs.image.secret_files import host_keys_of
 from pytest_dcs.rules import Item, NotApplicable, require, require_none, rule
@@ -32,7 +33,6 @@ PATH_OF_ROOT = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CODE_OF_PLATFORM = ("/databricks/jars", "/databricks/python3/bin", "/databricks/python-lsp/bin")
 PACKAGES = ("/site-packages", "/dist-packages")
 WRITABLE_BY_ALL = 0o002
-MOST_LINKS = 40
 
 BASE_LABEL = "org.opencontainers.image.base.name"
 BASES_OF_DATABRICKS = "databricksruntime"
@@ -193,20 +193,3 @@ def directories(places: list[str], merged: Mapping[str, File]) -> Iterator[File]
         file = merged.get(path)
         if file is not None and file.kind == "directory":
             yield file
-
-
-def real_path(path: str, merged: Mapping[str, File]) -> str:
-    """Return where a path leads in a container; an endless chain of links leads to itself."""
-    names = posixpath.normpath(path).strip("/").split("/")
-    done, links = "/", 0
-    while names:
-        step = posixpath.join(done, names.pop(0))
-        file = merged.get(step)
-        if file is None or file.kind != "symlink" or links == MOST_LINKS:
-            done = step
-            continue
-        links += 1
-        target = posixpath.normpath(posixpath.join(done, file.link))
-        names = [*target.strip("/").split("/"), *names]
-        done = "/"
-    return done

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK007", "SPK011"),
     sources=(ARROW_PAGE, "https://github.com/apache/spark/pull/28946"),
 )
@@ -40,7 +40,7 @@ def test_arrow_equality(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003", "SPK005", "JVM006", "PY011"),
     sources=(
         "https://github.com/databricks/containers/commit/dc9e266",
@@ -63,7 +63,7 @@ def test_text_files(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK002",),
     sources=(
         "https://spark.apache.org/docs/latest/sql-ref-datetime-pattern.html",
@@ -88,7 +88,7 @@ def test_time_zones_sql(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK006", "SPK007", "SPK008", "DAT003", "DAT007"),
     sources=(
         "https://github.com/exasol/script-languages-release/issues/1121",
@@ -114,7 +114,7 @@ def test_time_zones_python(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK005",),
     sources=(
         "https://github.com/apache/spark/pull/11211",
@@ -138,7 +138,7 @@ def test_string_hash(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK006", "SPK007", "SPK011"),
     sources=(
         "https://spark.apache.org/docs/latest/sql-ref-ansi-compliance.html",

@@ -34,7 +34,7 @@ REFUSED_BY_ENGINE = re.compile(r"mount failed: (Operation not permitted|Permissi
     level="fail",
     effect="disables-feature",
     feature="fuse",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(DBFSFUSE_DOCKERFILE, START_SCRIPT),
 )

@@ -37,7 +37,7 @@ JDK_TOOLS = {"javac -version": r"javac \d", "jmap -h": r"jmap "}
     level="fail",
     effect="blocks-start",
     feature="jvm",
-    where="container",
+    where="cluster",
     sources=(CONTAINERS_PAGE, MINIMAL_DOCKERFILE),
 )
 def test_java_runs(host: Host) -> None:
@@ -57,7 +57,7 @@ def test_java_runs(host: Host) -> None:
     level="fail",
     effect="blocks-start",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM001", "JVM004"),
     sources=(CONTAINERS_PAGE, RUNTIME_16),
 )
@@ -93,7 +93,7 @@ def test_java_major(dcs_java: Java, dcs_inventory: Inventory, dcs_runtime: Runti
     level="fail",
     effect="blocks-start",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM001",),
     sources=(
         "https://spark.apache.org/docs/latest/configuration.html#environment-variables",
@@ -125,7 +125,7 @@ def test_java_home_exists(host: Host, dcs_image: Image) -> None:
     level="fail",
     effect="blocks-start",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM001",),
     sources=(RUNTIME_16, "https://github.com/hail-is/hail/pull/15529"),
 )
@@ -154,7 +154,7 @@ def test_jname_exists(host: Host, dcs_inventory: Inventory) -> None:
     level="advice",
     effect="disables-feature",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM001", "JVM004"),
     sources=(CONTAINERS_PAGE, "https://github.com/apache/spark/pull/45762"),
 )
@@ -180,7 +180,7 @@ def test_jdk_not_jre(host: Host, dcs_java: Java) -> None:
     effect="wrong-result",
     feature="jvm",
     need="utf8",
-    where="container",
+    where="cluster",
     requires=("JVM001", "JVM004"),
     sources=(
         "https://github.com/databricks/containers/commit/dc9e266",
@@ -210,7 +210,7 @@ def test_utf8_in_jvm(dcs_java: Java) -> None:
     level="fail",
     effect="blocks-start",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM001", "JVM004"),
     step="driver-options",
     sources=(

@@ -56,7 +56,7 @@ USES_SYSTEM_STORE = "pip-system-certs"
     level="fail",
     effect="disables-feature",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM001", "JVM004"),
     sources=(
         "https://github.com/docker-library/openjdk/issues/261",
@@ -87,7 +87,7 @@ def test_jvm_trust_store(dcs_trust_store: TrustStore) -> None:
     level="advice",
     effect="disables-feature",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("JVM008",),
     sources=(
         MINIMAL_DOCKERFILE,
@@ -113,7 +113,7 @@ def test_local_certificates_in_java(host: Host, dcs_trust_store: TrustStore) -> 
     level="advice",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://requests.readthedocs.io/en/latest/user/advanced/#ssl-cert-verification",

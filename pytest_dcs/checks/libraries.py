@@ -28,7 +28,7 @@ X86_64 = "code for x86-64, which all clusters with own images have"
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("SYS002", "JVM001", "PY001", "PY007", "PY012"),
     sources=(
         "https://github.com/databricks/containers/issues/211",
@@ -65,7 +65,7 @@ def test_compiled_for_clusters(dcs_compiled_files_smoke: CompiledFiles) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY007", "PY012"),
     sources=(
         "https://github.com/Kaggle/docker-python/pull/305",
@@ -97,7 +97,7 @@ def test_versions_of_libraries(dcs_compiled_files_smoke: CompiledFiles) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY007", "PY012"),
     sources=(
         XGBOOST,
@@ -132,7 +132,7 @@ def test_libraries_of_added_packages(dcs_compiled_files_smoke: CompiledFiles) ->
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY007", "PY012"),
     sources=(XGBOOST, LOADER),
 )

@@ -325,7 +325,7 @@ def test_spark_in_notebook(dcs_notebook_smoke: Smoke) -> None:
     effect="disables-feature",
     feature="lsp",
     need="lsp",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY008"),
     step="language-server",
     sources=(
@@ -352,7 +352,7 @@ def test_language_server_starts(dcs_language_server_smoke: Smoke) -> None:
     effect="disables-feature",
     feature="lsp",
     need="lsp",
-    where="container",
+    where="cluster",
     requires=("NB013",),
     step="language-server",
     sources=(

@@ -54,7 +54,7 @@ print(json.dumps([locale.getpreferredencoding(False), sys.getfilesystemencoding(
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     sources=(PYTHON_DOCKERFILE, "https://github.com/astral-sh/uv/issues/6782"),
 )
 def test_interpreter_runs(host: Host) -> None:
@@ -81,7 +81,7 @@ def test_interpreter_runs(host: Host) -> None:
     effect="wrong-result",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://github.com/databricks/containers/issues/201",
@@ -110,7 +110,7 @@ def test_final_release(dcs_python: Python) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://learn.microsoft.com/azure/databricks/compute/custom-containers",
@@ -173,7 +173,7 @@ def test_virtualenv_builds(dcs_notebook_smoke: Smoke) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(PYTHON_DOCKERFILE, "https://github.com/databricks/containers/issues/62"),
 )
@@ -209,7 +209,7 @@ def minor_differences(host: Host, commands: Mapping[str, str], minor: str) -> It
     level="advice",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://github.com/databricks/containers/blob/master/ubuntu/gpu/README.md",
@@ -241,7 +241,7 @@ def test_python_minor(dcs_python: Python, dcs_runtime: Runtime) -> None:
     effect="disables-feature",
     feature="python",
     need="conda_environment",
-    where="container",
+    where="cluster",
     sources=(
         "https://github.com/databricks/containers/tree/master/ubuntu/python-conda",
         "https://learn.microsoft.com/azure/databricks/compute/custom-containers",
@@ -274,7 +274,7 @@ def test_conda_environment(host: Host, dcs_inventory: Inventory) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(PYTHON_README, "https://github.com/databricks/containers/issues/118"),
 )
@@ -304,7 +304,7 @@ def test_no_conda(host: Host, dcs_inventory: Inventory, dcs_python: Python) -> N
     effect="wrong-result",
     feature="python",
     need="utf8",
-    where="container",
+    where="cluster",
     requires=("PY001", "SYS010"),
     sources=(
         "https://github.com/databricks/containers/commit/dc9e266",

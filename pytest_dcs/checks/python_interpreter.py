@@ -27,7 +27,7 @@ NO_UPDATE_OPTION = re.compile(r"--no-periodic-update\s.*?\(default: (True|False)
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY007"),
     sources=(
         "https://github.com/astral-sh/uv/issues/8879",
@@ -56,7 +56,7 @@ def test_standard_library_complete(dcs_python_packages: PythonPackages) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://github.com/databricks/mlops-stacks/issues/215",
@@ -117,7 +117,7 @@ def test_virtualenv_does_not_update(host: Host) -> None:
     effect="disables-feature",
     feature="lsp",
     need="lsp",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY002", "PY008"),
     sources=(
         PYTHON_DOCKERFILE,

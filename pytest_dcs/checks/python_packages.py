@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pytest_dcs.checks.python_imports import INTERPRETER, import_failures
 from pytest_dcs.python_packages import (
     clashes_of_two,
     editable,
@@ -20,9 +19,8 @@ from pytest_dcs.rules import Blocked, Item, NotApplicable, require, require_none
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from testinfra.host import Host
-
     from pytest_dcs.inventory import Python
+    from pytest_dcs.python_imports import Imports
     from pytest_dcs.python_packages import PythonPackages
     from pytest_dcs.runtimes import Runtime
     from pytest_dcs.stages import Smoke
@@ -116,7 +114,7 @@ def test_requirements_are_met(
     effect="wrong-result",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://github.com/databricks/databricks-vscode/pull/2121",
@@ -154,7 +152,7 @@ def test_one_owner_per_file(dcs_python_packages: PythonPackages) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         CONTAINERS_PAGE,
@@ -183,7 +181,7 @@ def test_installed_for_notebooks(dcs_python_packages: PythonPackages) -> None:
     effect="wrong-result",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(PYTHON_DOCKERFILE, "https://github.com/databricks/containers/issues/187"),
 )
@@ -213,7 +211,7 @@ def test_pyspark_of_the_platform(dcs_python_packages: PythonPackages, dcs_runtim
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://github.com/databricks/cli/issues/1619",
@@ -240,7 +238,7 @@ def test_no_editable_install(dcs_python_packages: PythonPackages) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001", "PY012"),
     sources=(
         "https://peps.python.org/pep-0420/",
@@ -270,14 +268,14 @@ def test_namespaces_are_open(dcs_python_packages: PythonPackages) -> None:
     effect="disables-feature",
     feature="python",
     need="notebook_helpers",
-    where="container",
+    where="cluster",
     requires=("PY007",),
     sources=(
         "https://github.com/databricks/containers/issues/188",
         "https://github.com/databricks/containers/tree/release-15.4-LTS/ubuntu/python",
     ),
 )
-def test_notebook_helpers(host: Host, dcs_runtime: Runtime) -> None:
+def test_notebook_helpers(dcs_python_imports: Imports, dcs_runtime: Runtime) -> None:
     """Notebooks format cells with black and tokenize-rt and show widgets with ipywidgets, all of
     the image. Without them the menu does nothing, and widgets stay text: "No module named
     'tokenize_rt'".
@@ -288,7 +286,7 @@ def test_notebook_helpers(host: Host, dcs_runtime: Runtime) -> None:
     pins = pins_of(dcs_runtime)
     helpers = expectations().notebook_helpers
     statements = {name: helpers[name] for name in helpers if name in pins}
-    require_none(import_failures(host, INTERPRETER, statements))
+    require_none(dcs_python_imports.failures(statements))
 
 
 @rule(
@@ -298,14 +296,16 @@ def test_notebook_helpers(host: Host, dcs_runtime: Runtime) -> None:
     effect="disables-feature",
     feature="python",
     need="no_conda",
-    where="container",
+    where="cluster",
     requires=("PY001",),
     sources=(
         "https://github.com/pypa/pip/issues/11795",
         "https://github.com/pyca/pyopenssl/issues/1114",
     ),
 )
-def test_pyopenssl_imports(host: Host, dcs_python_packages: PythonPackages) -> None:
+def test_pyopenssl_imports(
+    dcs_python_imports: Imports, dcs_python_packages: PythonPackages
+) -> None:
     """The environment also sees the packages of the system's Python. apt's pyOpenSSL beside a newer
     cryptography of pip's breaks in the middle of what is using it: "AttributeError: module 'lib'
     has no attribute 'X509_V_FLAG_CB_ISSUER_CHECK'".
@@ -314,7 +314,7 @@ def test_pyopenssl_imports(host: Host, dcs_python_packages: PythonPackages) -> N
     """
     if OPENSSL not in dcs_python_packages.installed:
         raise NotApplicable("pyOpenSSL is not installed")
-    require_none(import_failures(host, INTERPRETER, {"OpenSSL": "import OpenSSL.SSL"}))
+    require_none(dcs_python_imports.failures({"OpenSSL": "import OpenSSL.SSL"}))
 
 
 @rule(

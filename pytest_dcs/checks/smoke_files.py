@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK002", "SPK004"),
     sources=("https://spark.apache.org/docs/latest/api/python/",),
 )

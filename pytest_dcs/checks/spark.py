@@ -37,7 +37,7 @@ PYTHON_DOCKERFILE = "https://github.com/databricks/containers/blob/master/ubuntu
     level="fail",
     effect="blocks-start",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=(*NEEDS_OF_SPARK, "PY001", "PY005", "PY009", "SPK018"),
     step="driver",
     sources=(
@@ -63,7 +63,7 @@ def test_spark_starts(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="jvm",
-    where="container",
+    where="cluster",
     requires=("SPK001",),
     sources=("https://spark.apache.org/docs/latest/sql-programming-guide.html",),
 )
@@ -83,7 +83,7 @@ def test_spark_sql(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK002",),
     sources=(TUNING_PAGE, "https://github.com/apache/spark/pull/25112"),
 )
@@ -102,7 +102,7 @@ def test_spark_shuffle(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK002",),
     sources=(PYTHON_DOCKERFILE, "https://github.com/databricks/containers/issues/62"),
 )
@@ -123,7 +123,7 @@ def test_python_udf(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003", "SPK004"),
     sources=("https://spark.apache.org/docs/latest/rdd-programming-guide.html",),
 )
@@ -143,7 +143,7 @@ def test_python_rdd(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK004", "PY007"),
     sources=(ARROW_PAGE, "https://github.com/opentargets/gentropy/pull/1071"),
 )
@@ -164,7 +164,7 @@ def test_pandas_udf(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK002", "SPK006", "PY007"),
     sources=(ARROW_PAGE, "https://github.com/apache/spark/pull/37947"),
 )
@@ -185,7 +185,7 @@ def test_to_pandas(dcs_spark_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK002",),
     sources=(
         "https://spark.apache.org/docs/latest/sql-data-sources-parquet.html",

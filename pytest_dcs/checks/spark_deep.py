@@ -23,7 +23,7 @@ FAT_JAR = "https://github.com/feathr-ai/feathr/issues/1030"
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003", "SPK006", "SPK007"),
     sources=(
         ARROW_PAGE,
@@ -48,7 +48,7 @@ def test_apply_in_pandas(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK006",),
     sources=(ARROW_PAGE, FAT_JAR, "https://github.com/databricks/containers/issues/22"),
 )
@@ -69,7 +69,7 @@ def test_map_in_arrow(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="wrong-result",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK007",),
     sources=(
         ARROW_PAGE,
@@ -95,7 +95,7 @@ def test_create_from_pandas(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003", "SPK008"),
     sources=(
         "https://spark.apache.org/docs/latest/sql-data-sources-parquet.html",
@@ -119,7 +119,7 @@ def test_parquet_codecs(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK008", "SPK012"),
     sources=(
         "https://spark.apache.org/docs/latest/sql-data-sources-orc.html",
@@ -143,7 +143,7 @@ def test_orc_codecs(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003",),
     sources=("https://spark.apache.org/docs/latest/sql-performance-tuning.html", FAT_JAR),
 )
@@ -163,7 +163,7 @@ def test_joins(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003",),
     sources=(
         "https://spark.apache.org/docs/latest/sql-ref-syntax-qry-select-window.html",
@@ -187,7 +187,7 @@ def test_window(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("SPK003",),
     sources=(
         "https://spark.apache.org/docs/3.5.0/structured-streaming-programming-guide.html",
@@ -211,7 +211,7 @@ def test_streaming(dcs_spark_deep_smoke: Smoke) -> None:
     level="fail",
     effect="disables-feature",
     feature="python",
-    where="container",
+    where="cluster",
     requires=("PY030", "PY031", "PY032", "SPK005"),
     sources=(
         "https://github.com/dmlc/xgboost/issues/2974",

@@ -54,7 +54,7 @@ A server of an init script's, which holds the addresses already, answers as well
     level="fail",
     effect="disables-feature",
     feature="ssh",
-    where="container",
+    where="cluster",
     requires=("SYS004", "SYS012"),
     sources=(
         "https://github.com/databricks/containers/blob/master/ubuntu/standard/Dockerfile",

@@ -49,7 +49,7 @@ GLIBC_FOR_ALPINE = "gcompat|libc6-compat|glibc"
     "shell-answers",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     requires=("IMG001",),
     waivable=False,
     step="container",
@@ -76,7 +76,7 @@ def test_shell_answers(dcs_launch: Launch) -> None:
     "bash-runs",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     sources=(CONTAINERS_PAGE, MINIMAL_DOCKERFILE),
 )
 def test_bash_runs(host: Host) -> None:
@@ -102,7 +102,7 @@ def test_bash_runs(host: Host) -> None:
     "iproute2",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     sources=(CONTAINERS_PAGE, MINIMAL_DOCKERFILE),
 )
 def test_iproute2(host: Host) -> None:
@@ -125,7 +125,7 @@ def test_iproute2(host: Host) -> None:
     "coreutils",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     sources=(
         CONTAINERS_PAGE,
         MINIMAL_DOCKERFILE,
@@ -152,7 +152,7 @@ def test_coreutils(host: Host) -> None:
     "procps",
     level="fail",
     effect="wrong-result",
-    where="container",
+    where="cluster",
     sources=(
         CONTAINERS_PAGE,
         "https://github.com/wolfi-dev/os/pull/21395",
@@ -179,7 +179,7 @@ def test_procps(host: Host) -> None:
     "sudo-without-password",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     requires=("SYS009",),
     sources=(
         CONTAINERS_PAGE,
@@ -210,7 +210,7 @@ def test_sudo_without_password(host: Host, dcs_inventory: Inventory) -> None:
     "start-script-tools",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     sources=(WORKER_SCRIPT,),
 )
 def test_start_script_tools(host: Host) -> None:
@@ -233,7 +233,7 @@ def test_start_script_tools(host: Host) -> None:
     "alpine-is-complete",
     level="advice",
     effect="disables-feature",
-    where="container",
+    where="cluster",
     sources=(
         CONTAINERS_PAGE,
         "https://github.com/databricks/containers/blob/master/experimental/alpine/minimal/Dockerfile",

@@ -37,7 +37,7 @@ NOT_FOUND = 127
     level="fail",
     effect="disables-feature",
     need="acl",
-    where="container",
+    where="cluster",
     requires=("SYS009", "SYS010"),
     sources=(
         "https://docs.databricks.com/aws/en/compute/custom-containers",
@@ -69,7 +69,7 @@ def test_acl(host: Host, dcs_inventory: Inventory) -> None:
     level="fail",
     effect="disables-feature",
     need="libraries_user",
-    where="container",
+    where="cluster",
     sources=(MINIMAL_DOCKERFILE, "https://github.com/databricks/containers/pull/135"),
 )
 def test_libraries_user(dcs_inventory: Inventory) -> None:
@@ -96,7 +96,7 @@ def test_libraries_user(dcs_inventory: Inventory) -> None:
     "root-has-a-name",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     sources=(
         "https://github.com/apache/spark/pull/40798",
         "https://github.com/apache/hadoop/pull/7325",
@@ -120,7 +120,7 @@ def test_root_has_a_name(host: Host) -> None:
     "tmp-works",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     requires=("SYS004",),
     sources=(
         WORKER_SCRIPT,
@@ -148,7 +148,7 @@ def test_tmp_works(host: Host) -> None:
     "host-name-resolves",
     level="fail",
     effect="blocks-start",
-    where="container",
+    where="cluster",
     sources=(
         "https://github.com/sparklyr/sparklyr/issues/2045",
         "https://github.com/epahomov/docker-spark/issues/1",

@@ -57,7 +57,7 @@ AUTOMATIC = re.compile(r"^Package: (.+)\n(?:.+\n)*?Auto-Installed: 1$", re.MULTI
     "one-user-an-id",
     level="advice",
     effect="wrong-result",
-    where="container",
+    where="cluster",
     sources=(
         "https://github.com/databricks/containers/commit/840b63a",
         "https://github.com/databricks/containers/pull/215",
@@ -83,7 +83,7 @@ def test_one_user_an_id(dcs_inventory: Inventory) -> None:
     level="advice",
     effect="disables-feature",
     need="fips_off",
-    where="container",
+    where="cluster",
     sources=(
         "https://github.com/databricks/containers/commit/89dbef0",
         "https://bugs.launchpad.net/ubuntu/+source/ca-certificates/+bug/2066990",
@@ -109,7 +109,7 @@ def test_openssl_ignores_fips(dcs_inventory: Inventory) -> None:
     "sudoers-files-are-read",
     level="advice",
     effect="disables-feature",
-    where="container",
+    where="cluster",
     requires=("SYS006",),
     sources=(
         "https://www.sudo.ws/docs/man/sudoers.man/#Including_other_files_from_within_sudoers",
@@ -135,7 +135,7 @@ def test_sudoers_files_are_read(host: Host) -> None:
     "home-is-writable",
     level="advice",
     effect="disables-feature",
-    where="container",
+    where="cluster",
     requires=("SYS004", "SYS009"),
     sources=(
         "https://pip.pypa.io/en/stable/topics/caching/",
@@ -170,7 +170,7 @@ def test_home_is_writable(host: Host, dcs_inventory: Inventory) -> None:
     "services-are-started",
     level="advice",
     effect="disables-feature",
-    where="container",
+    where="cluster",
     sources=(CONTAINERS_PAGE, "https://docs.databricks.com/aws/en/init-scripts/"),
 )
 def test_services_are_started(host: Host, dcs_inventory: Inventory, dcs_launch: Launch) -> None:
@@ -200,7 +200,7 @@ def test_services_are_started(host: Host, dcs_inventory: Inventory, dcs_launch: 
     "sudo-has-its-right",
     level="advice",
     effect="disables-feature",
-    where="container",
+    where="cluster",
     requires=("SYS006",),
     sources=(
         CONTAINERS_PAGE,

@@ -77,7 +77,7 @@ class Clock:
     "time-zone-is-known",
     level="fail",
     effect="wrong-result",
-    where="container",
+    where="cluster",
     requires=("SYS004",),
     sources=(
         "https://github.com/exasol/script-languages-release/issues/1121",
@@ -108,7 +108,7 @@ def test_time_zone_is_known(host: Host, dcs_inventory: Inventory) -> None:
     "clock-shows-utc",
     level="advice",
     effect="wrong-result",
-    where="container",
+    where="cluster",
     requires=("SYS004", "DAT007"),
     sources=(
         "https://github.com/apache/spark/pull/53161",
@@ -140,7 +140,7 @@ def test_clock_shows_utc(host: Host, dcs_inventory: Inventory) -> None:
     effect="disables-feature",
     feature="python",
     need="time_zones",
-    where="container",
+    where="cluster",
     requires=("SYS004", "DAT007"),
     sources=(
         "https://github.com/apache/arrow/issues/49172",

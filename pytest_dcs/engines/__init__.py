@@ -9,10 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from pytest_dcs.gpu_request import GpuRequest
     from pytest_dcs.image import Image
 
 PullPolicy = Literal["missing", "always", "never"]
 Stream = Literal["stdout", "stderr"]
+
+STARTER = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sh")
+"""Holds a command back until the first input has come, when its output has a reader."""
+KILLED = 137
+"""The exit status of a command that ended with its container."""
 
 
 class Chunk(NamedTuple):
@@ -53,6 +59,10 @@ class Container(Protocol):
     """The engine's machine is not linux/amd64, so all takes several times as long."""
     fuse: bool
     """`/dev/fuse` and the right to mount were granted."""
+    gpu_refusal: str
+    """Why there are no GPUs although some were asked for; else empty."""
+    adopter: int
+    """The process that adopts orphans, as the container counts."""
 
     def start(
         self, argv: Sequence[str], *, environment: Mapping[str, str] | None = None
@@ -84,6 +94,8 @@ class ContainerSpec:
     hostname: str = ""
     fuse: bool = False
     """Ask for `/dev/fuse` and the right to mount; left out where the engine has none."""
+    gpus: GpuRequest | None = None
+    """Ask for GPUs; left out where the engine has none to give."""
     node_memory: bool = False
     """Let /dev/shm have half of the machine's memory, as it has outside of containers."""
     volumes: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import time
 import uuid
 import warnings
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import IO, TYPE_CHECKING, Any
 
 import docker
@@ -39,6 +39,7 @@ from pytest_dcs.engines.docker_container import (
     remove_network,
     root_cause,
 )
+from pytest_dcs.engines.docker_grants import grants
 from pytest_dcs.engines.stream import MultiplexedStream
 from pytest_dcs.image import CLUSTER_PLATFORM
 from pytest_dcs.image.config import from_inspection
@@ -139,8 +140,7 @@ class DockerEngine:
         """
         self._start_reaper()
         try:
-            container = self._launch_with_fuse(image, spec) if spec.fuse else None
-            container = container or self._launch(image, spec, fuse=False)
+            container = self._launch_as_granted(image, spec)
         except APIError as error:
             detail = words.readable(explanation(error))
             if words.is_image_fault(detail):
@@ -228,17 +228,24 @@ class DockerEngine:
         except (OSError, HTTPError) as error:
             raise errors.EngineLost(root_cause(error)) from error
 
-    def _launch_with_fuse(self, image: Image, spec: ContainerSpec) -> DockerContainer | None:
-        """Return None where the engine has no `/dev/fuse` or may not grant it."""
-        try:
-            return self._launch(image, spec, fuse=True)
-        except APIError as error:
-            if not words.refuses_fuse(explanation(error)):
-                raise
-            logger.info("the engine grants no /dev/fuse: %s", explanation(error))
-            return None
+    def _launch_as_granted(self, image: Image, spec: ContainerSpec) -> DockerContainer:
+        """Launch without `/dev/fuse` and without GPUs where the engine has or grants none."""
+        gpu_refusal = ""
+        while True:
+            try:
+                return self._launch(image, spec, gpu_refusal)
+            except APIError as error:
+                detail = explanation(error)
+                refusal = words.gpu_refusal(detail) if spec.gpus else ""
+                if refusal:
+                    spec, gpu_refusal = replace(spec, gpus=None), refusal
+                elif spec.fuse and words.refuses_fuse(detail):
+                    spec = replace(spec, fuse=False)
+                else:
+                    raise
+                logger.info("the engine does not grant what was asked for: %s", detail)
 
-    def _launch(self, image: Image, spec: ContainerSpec, *, fuse: bool) -> DockerContainer:
+    def _launch(self, image: Image, spec: ContainerSpec, gpu_refusal: str) -> DockerContainer:
         name = f"pytest-dcs-{uuid.uuid4().hex[:12]}"
         labels = self._labels(spec.run_id, keep=spec.keep)
         with ExitStack() as undo:
@@ -250,7 +257,7 @@ class DockerEngine:
                     self._api.create_network(
                         name, driver="bridge", internal=internal, labels=labels
                     )
-                config = self._container_config(image, spec, name, labels, fuse=fuse)
+                config = self._container_config(image, spec, name, labels)
                 self._api.create_container_from_config(config, name)
                 lifeline = Lifeline(self._attach(name))
                 undo.callback(lifeline.close)
@@ -260,17 +267,17 @@ class DockerEngine:
                 raise LaunchFailed(failure)
             undo.pop_all()
         return DockerContainer(
-            self._api, name, lifeline, keep=spec.keep, fuse=fuse, emulated=self.emulated
+            self._api,
+            name,
+            lifeline,
+            keep=spec.keep,
+            fuse=spec.fuse,
+            gpu_refusal=gpu_refusal,
+            emulated=self.emulated,
         )
 
     def _container_config(
-        self,
-        image: Image,
-        spec: ContainerSpec,
-        name: str,
-        labels: Mapping[str, str],
-        *,
-        fuse: bool,
+        self, image: Image, spec: ContainerSpec, name: str, labels: Mapping[str, str]
     ) -> dict[str, Any]:
         network, hostname = spec.beside or name, spec.hostname or name
         host_config = self._api.create_host_config(
@@ -285,9 +292,7 @@ class DockerEngine:
             ],
             volumes_from=[spec.beside] if spec.beside else None,
             shm_size=self._memory // 2 if spec.node_memory else None,
-            devices=["/dev/fuse"] if fuse else None,
-            cap_add=["SYS_ADMIN"] if fuse else None,
-            security_opt=["apparmor=unconfined"] if fuse else None,
+            **grants(spec),
         )
         config: dict[str, Any] = self._api.create_container_config(
             image.id,

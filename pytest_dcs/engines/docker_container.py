@@ -13,7 +13,7 @@ from docker.errors import APIError, DockerException, NotFound
 from urllib3.exceptions import HTTPError
 
 from pytest_dcs import errors
-from pytest_dcs.engines import words
+from pytest_dcs.engines import KILLED, STARTER, words
 from pytest_dcs.engines.stream import MultiplexedStream
 from pytest_dcs.errors import ContainerEnded
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
     from pytest_dcs.engines import Chunk
 
-STARTER = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sh")
-"""Holds a command back until the first input has come, when its output has a reader."""
-KILLED = 137
 EXIT_PATIENCE = 2.0
 """Seconds that a command may take to end after its output has ended."""
 READY_TIMEOUT = 60.0
@@ -39,6 +36,8 @@ REMOVAL_PAUSE = 0.05
 class DockerContainer:
     """One launched image on a Docker engine."""
 
+    adopter = 1
+
     def __init__(
         self,
         api: APIClient,
@@ -47,10 +46,12 @@ class DockerContainer:
         *,
         keep: bool,
         fuse: bool,
+        gpu_refusal: str,
         emulated: bool,
     ) -> None:
         self.name = name
         self.fuse = fuse
+        self.gpu_refusal = gpu_refusal
         self.emulated = emulated
         self._api = api
         self._lifeline = lifeline

@@ -29,6 +29,9 @@ _FAULTS_OF_IMAGE = (
     "unable to find user",
     "no matching entries in passwd file",
 )
+_NO_GPU_DRIVER = "could not select device driver"
+_GPU_TOOLKIT = re.compile(r"nvidia-c[\w.-]+: .*|.*\bCDI device.*|.*\bnvidia\.com/gpu\b.*")
+"""How errors of NVIDIA's Container Toolkit begin or what they name: its programs, its devices."""
 _NO_FUSE = ("/dev/fuse", "fuse", "capabilit", "apparmor")
 
 
@@ -63,6 +66,19 @@ def is_image_fault(detail: str) -> bool:
     if any(part in lower for part in _PARTS_OF_ENGINE):
         return False
     return any(phrase in lower for phrase in _FAULTS_OF_IMAGE)
+
+
+def gpu_refusal(detail: str) -> str:
+    """Return why a container did not start because it asked for GPUs; else an empty text.
+
+    An image that the toolkit refuses, for a driver that is too old for it or for files in the
+    driver's place, is judged without GPUs: other machines may well take it.
+    """
+    detail = readable(detail)
+    if _NO_GPU_DRIVER in detail:
+        return f"the engine has no NVIDIA Container Toolkit ({detail})"
+    said = _GPU_TOOLKIT.search(detail)
+    return said[0] if said else ""
 
 
 def refuses_fuse(detail: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +14,8 @@ CLUSTER_PLATFORM = ("linux", "amd64")
 https://docs.databricks.com/aws/en/compute/custom-containers
 """
 
+SeenFrom = Literal["outside", "inside", "node"]
+"""Where a run stands: beside the image, in it, or in it on a node of a cluster."""
 
 TUPLES = ("entrypoint", "command", "volumes", "exposed_ports", "health_check", "layers")
 """Fields of a config that plain data has as lists."""
@@ -94,10 +96,16 @@ class Image:
     """None where only a registry would tell."""
     archive: str = ""
     """The files of this machine that it is in, with an absolute path; empty: an engine has it."""
+    config_known: bool = True
+    """False where `config` has only what the running image shows: its environment."""
+    history_known: bool = True
+    """False where nobody says how it was built."""
+    seen_from: SeenFrom = "outside"
+    """From inside, its layers cannot be told; on a node, the platform has been there before."""
 
     @property
     def released_as(self) -> str:
-        """What a release would name: the registry's digest, else the image id."""
+        """What a release would name: the registry's digest, else the image id; empty: unknown."""
         return self.digest or self.id
 
     @classmethod

@@ -20,11 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from pytest_dcs.image import History
 from pytest_dcs.image.layers import File, FileKind, Layer, Layers
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from pytest_dcs.pieces import Pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BROKEN = (tarfile.TarError, zlib.error, zstd.ZstdError, EOFError, gzip.BadGzipFile)
+BROKEN = (tarfile.TarError, zlib.error, EOFError, gzip.BadGzipFile)
 """What is raised on reading something that is no layer."""
 
 WHITEOUT = ".wh."
@@ -132,12 +128,38 @@ def decompressed(stream: IO[bytes]) -> Iterator[IO[bytes]]:
         if head.startswith(GZIP):
             yield cast("IO[bytes]", gzip.GzipFile(fileobj=buffered))
         elif head.startswith(ZSTD):
-            yield cast("IO[bytes]", zstd.ZstdFile(buffered))
-        else:
+            with zstd_content(buffered) as content:
+                yield forward(content)
+        elif stream.seekable():
             yield buffered
+        else:
+            yield forward(buffered)
     finally:
         # It would close the stream, which is not its own.
         buffered.detach()
+
+
+@contextmanager
+def zstd_content(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """Give what zstd has compressed; a run that reads no such layer needs no zstd."""
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError as error:
+        msg = f"it is compressed by zstd, which this Python cannot read: {error}"
+        raise tarfile.ReadError(msg) from None
+
+    try:
+        yield cast("IO[bytes]", zstd.ZstdFile(stream))
+    except zstd.ZstdError as error:
+        raise tarfile.ReadError(str(error)) from error
+
+
+def forward(stream: IO[bytes]) -> IO[bytes]:
+    """Let a reader skip ahead in a stream that cannot seek: no tar asks for more."""
+    return cast("IO[bytes]", Pieces(iter(lambda: stream.read(BLOCK), b"")))
 
 
 class LayerCache:

@@ -5,6 +5,7 @@ https://github.com/opencontainers/image-spec/blob/main/layer.md
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from pytest_dcs.image import History
 
 FileKind = Literal["file", "directory", "symlink", "hardlink", "other"]
+
+MOST_LINKS = 40
+"""As many as Linux follows: https://man7.org/linux/man-pages/man7/path_resolution.7.html."""
 
 
 class File(NamedTuple):
@@ -112,3 +116,20 @@ def hide_below(seen: dict[str, File], directories: set[str]) -> None:
     prefixes = tuple(f"{directory.rstrip('/')}/" for directory in directories)
     for path in [path for path in seen if path.startswith(prefixes)]:
         del seen[path]
+
+
+def real_path(path: str, files: Mapping[str, File]) -> str:
+    """Return where a path leads in a container; an endless chain of links leads to itself."""
+    names = posixpath.normpath(path).strip("/").split("/")
+    done, links = "/", 0
+    while names:
+        step = posixpath.join(done, names.pop(0))
+        file = files.get(step)
+        if file is None or file.kind != "symlink" or links == MOST_LINKS:
+            done = step
+            continue
+        links += 1
+        target = posixpath.normpath(posixpath.join(done, file.link))
+        names = [*target.strip("/").split("/"), *names]
+        done = "/"
+    return done

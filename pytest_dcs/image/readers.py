@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_dcs.image.accounts import AccountFiles
+from pytest_dcs.image.loader_files import LoaderFiles
 from pytest_dcs.image.secret_files import SecretFiles
 
 if TYPE_CHECKING:
     from pytest_dcs.image.layers import Reader
 
-READERS: tuple[Reader, ...] = (SecretFiles(), AccountFiles())
+READERS: tuple[Reader, ...] = (SecretFiles(), AccountFiles(), LoaderFiles())
 """The first that wants a file gets it."""

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import sys
-import sysconfig
 import time
 from collections import Counter
 
@@ -18,6 +17,7 @@ from collections import Counter
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from dcs_elf import Loader, Unreadable, damage, loader_of, read_cache, read_headers
+from dcs_packages import LIBRARY, Owners, sites
 
 PACKAGES = os.path.abspath(os.path.join(sys.path[0], "..", "..", "packages"))
 """Where pyelftools lies: apart from the probes, so that none of the image's jobs finds it."""
@@ -30,36 +30,8 @@ LOWEST_PRIORITY = 19
 """A Spark job may run beside this, and somebody waits for that."""
 FAULTY_LIMIT = 1000
 
-LIBRARY = re.compile(r"\.so(\.[\w.+-]+)?$")
 TAGGED_MODULE = re.compile(r"\w+\.(?:abi3|cpython-(\d+)[^.]*)\.so")
 THIS_PYTHON = "%d%d" % sys.version_info[:2]
-
-
-class Owners:
-    """Which package a file belongs to, by what pip has recorded."""
-
-    def __init__(self, sites):
-        self.sites = sites
-        self.names = {}
-        for site in sites:
-            for record in glob.glob(os.path.join(glob.escape(site), "*.dist-info", "RECORD")):
-                stem = os.path.basename(os.path.dirname(record))[: -len(".dist-info")]
-                name = re.sub(r"[-_.]+", "-", stem.rpartition("-")[0]).lower()
-                with open(record, encoding="utf-8", errors="replace") as lines:
-                    for line in lines:
-                        path = line.split(",")[0].strip('"')
-                        if ".so" in path:
-                            self.names[os.path.realpath(os.path.join(site, path))] = name
-
-    def of(self, path):
-        """Return a file's package, or else the first part of its path, and whether that is sure."""
-        if path in self.names:
-            return self.names[path], True
-        for site in self.sites:
-            inner = os.path.relpath(path, os.path.realpath(site))
-            if not inner.startswith(os.pardir):
-                return inner.split(os.sep)[0].partition(".")[0], False
-        return os.path.basename(path), False
 
 
 def programs():
@@ -74,16 +46,6 @@ def programs():
         for inner in ("lib", "lib/*", "jre/lib/*"):
             for path in glob.glob(os.path.join(home, inner, "server", "libjvm.so")):
                 yield "libjvm.so", path
-
-
-def sites():
-    """Return the folders of packages that the interpreter searches.
-
-    Its own library is not among them: whether that is whole, an import tells without this.
-    """
-    own = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
-    own |= {os.path.join(each, "lib-dynload") for each in own}
-    return [each for each in sys.path if os.path.isdir(each) and each not in {*own, sys.path[0]}]
 
 
 class Sweep:

@@ -12,8 +12,11 @@ from pytest_dcs.rules import Item
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from pytest_dcs.report.standing import Standing
+
 Outcome = Literal["pass", "fail", "advice", "waived", "not-applicable", "blocked", "error"]
 Verdict = Literal["releasable", "NOT releasable", "inconclusive"]
+FailOn = Literal["failure", "regression", "any"]
 
 INCONCLUSIVE = 75
 """Exit status of a run that could not judge: EX_TEMPFAIL of sysexits.h, try again."""
@@ -41,6 +44,10 @@ class Finding:
     """The text of a waiver that has run out or soon will."""
     container: str = ""
     """The container's name where it is kept."""
+    seen: str = ""
+    """Where another run has seen it; empty: here."""
+    differs: str = ""
+    """What this run and others say, where they disagree; the outcome is the worst of all."""
 
     def to_plain(self) -> dict[str, Any]:
         """Return the finding in types that any report can carry."""
@@ -58,8 +65,9 @@ class Finding:
 
     @property
     def title(self) -> str:
-        """The rule's id and name, and its subject."""
-        return f"{self.rule} {self.name}{f' {self.subject}' if self.subject else ''}"
+        """The rule's id and name, its subject, and where it was seen if not here."""
+        subject = f" {self.subject}" if self.subject else ""
+        return f"{self.rule} {self.name}{subject}{f', {self.seen}' if self.seen else ''}"
 
     @property
     def headline(self) -> str:
@@ -81,6 +89,10 @@ class Judgement:
     """What kept the run from going on, where it is no fault of the image."""
     notes: list[str] = field(default_factory=list)
     """What a reader of the verdict should know besides."""
+    inventory: dict[str, Any] = field(default_factory=dict)
+    """What was read off the image, for the document of the run; see `snapshot`."""
+    standing: Standing | None = None
+    """How it stands to earlier runs, where any was asked for."""
 
     def having(self, outcome: Outcome) -> list[Finding]:
         """Return the findings with an outcome, by rule id."""
@@ -102,18 +114,39 @@ class Judgement:
             return bool(self.having("pass"))
         return self.own_passes > 0
 
+    def has_baseline(self, fail_on: FailOn) -> bool:
+        """Whether a baseline decides what of it makes a run red."""
+        return fail_on != "failure" and self.standing is not None and bool(self.standing.baseline)
 
-def exit_status(current: int, judgements: Iterable[Judgement]) -> int:
-    """Return the exit status of a run: of several, the first of 3, 2, 4, 1, 75, 0."""
+    def is_red(self, fail_on: FailOn) -> bool:
+        """Whether what it has found makes a run red."""
+        if self.standing is None or not self.has_baseline(fail_on):
+            return self.verdict == "NOT releasable"
+        has_changed = fail_on == "any" and bool(self.standing.drift)
+        return bool(self.standing.regressions) or has_changed
+
+
+def exit_status(
+    current: int,
+    judgements: Iterable[Judgement],
+    *,
+    fail_on: FailOn = "failure",
+    failed_elsewhere: bool = False,
+) -> int:
+    """Return the exit status of a run: of several, the first of 3, 2, 4, 1, 75, 0.
+
+    Beside a baseline what was red before does not count, unless it `failed_elsewhere`, in tests
+    that are about no image.
+    """
     if current not in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
         return current
     all_judgements = list(judgements)
     if any(judgement.lost for judgement in all_judgements):
         return pytest.ExitCode.USAGE_ERROR
-    verdicts = {judgement.verdict for judgement in all_judgements}
-    if current == pytest.ExitCode.TESTS_FAILED or "NOT releasable" in verdicts:
+    failed = current == pytest.ExitCode.TESTS_FAILED and (fail_on == "failure" or failed_elsewhere)
+    if failed or any(judgement.is_red(fail_on) for judgement in all_judgements):
         return pytest.ExitCode.TESTS_FAILED
-    if any(judgement.having("blocked") for judgement in all_judgements):
+    if any(each.having("blocked") for each in all_judgements if not each.has_baseline(fail_on)):
         return INCONCLUSIVE
     if not all(judgement.proved_something for judgement in all_judgements):
         return pytest.ExitCode.TESTS_FAILED

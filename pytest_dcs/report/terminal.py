@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 import textwrap
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dcs import rules, stash, steps
+from pytest_dcs import local_run, rules, stash, steps
 from pytest_dcs.comparison import Comparison
 from pytest_dcs.options import NO_ENGINE
-from pytest_dcs.report import comparison
+from pytest_dcs.report import comparison, gpu, merging, regressions
 from pytest_dcs.report.findings import Finding, Judgement, exit_status
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pytest_dcs.options import Settings
     from pytest_dcs.plan import Entry
     from pytest_dcs.report.findings import Outcome, Verdict
+    from pytest_dcs.report.nightly import Weigher
 
 TITLE = "Databricks Container Services"
 COLOURS: dict[Verdict, dict[str, bool]] = {
@@ -56,6 +58,13 @@ class Summary:
         self.judgements: dict[str, Judgement] = defaultdict(Judgement)
         self.comparisons: dict[str, Comparison] = {}
         """By entry, of those whose facts a check has read."""
+        self.parts: dict[str, list[merging.Part]] = {}
+        """By entry, what the documents of other runs say of it."""
+        self.started = datetime.datetime.now(tz=datetime.timezone.utc)
+        self.weigher: Weigher | None = None
+        """What holds the judgements against earlier runs, where that was asked for."""
+        self.failed_elsewhere = False
+        """Whether anything has failed that is about no image."""
 
     def pytest_report_header(self) -> list[str]:
         """Say what is tested and where each setting came from; asks no engine."""
@@ -66,7 +75,8 @@ class Summary:
             for name, setting in settings.items()
             if name not in shown and setting.source != "default" and setting.value != ()
         ]
-        return ["dcs: " + ", ".join(f"{name} {settings[name]}" for name in shown)]
+        lines = ["dcs: " + ", ".join(f"{name} {settings[name]}" for name in shown)]
+        return [*lines, f"dcs: {local_run.HEADER}"] if self.settings.is_local else lines
 
     def pytest_report_collectionfinish(self) -> list[str]:
         """Say which image and runtime will be judged, with the digest."""
@@ -75,6 +85,8 @@ class Summary:
         engine = self.config.stash.get(stash.ENGINE, None)
         if engine is not None and engine.emulated:
             lines.append(f"dcs: {EMULATED}")
+        entries = plan.entries if plan else ()
+        lines += [f"dcs: {line}" for line in gpu.undeclared(entries, self.settings)]
         return lines
 
     def pytest_report_teststatus(
@@ -90,10 +102,12 @@ class Summary:
         """Take the finding off a report, wherever it was made."""
         entry: str | None = getattr(report, "dcs_entry", None)
         if entry is None:
+            self.failed_elsewhere |= report.failed
             return
         judgement = self.judgements[entry]
         judgement.seconds |= getattr(report, "dcs_seconds", {})
         judgement.notes = getattr(report, "dcs_notes", judgement.notes)
+        judgement.inventory |= getattr(report, "dcs_inventory", {})
         compared: dict[str, Any] | None = getattr(report, "dcs_comparison", None)
         if compared is not None:
             self.comparisons[entry] = Comparison.from_plain(compared)
@@ -108,28 +122,65 @@ class Summary:
             judgement.own_failures += report.failed
             judgement.own_passes += report.passed and report.when == "call"
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Take down that something could not be collected."""
+        self.failed_elsewhere |= report.failed
+
+    def judged(self) -> list[tuple[Entry, Judgement]]:
+        """Return the entries that something was found out about, in the order of the plan."""
+        plan = self.config.stash.get(stash.PLAN, None)
+        entries = plan.entries if plan else ()
+        return [
+            (entry, self.judgements[entry.id]) for entry in entries if entry.id in self.judgements
+        ]
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Make the exit status say what the findings say."""
-        if not hasattr(session.config, "workerinput"):
-            status = exit_status(int(session.exitstatus), self.judgements.values())
-            session.exitstatus = status
+        if hasattr(session.config, "workerinput"):
+            return
+        current = int(session.exitstatus)
+        if self.parts:
+            self._merge()
+            # What others have judged makes a verdict, whether or not anything was run here.
+            current = 0 if current == pytest.ExitCode.NO_TESTS_COLLECTED else current
+        if self.weigher is not None:
+            self.weigher.weigh()
+        session.exitstatus = exit_status(
+            current,
+            self.judgements.values(),
+            fail_on=self.settings.fail_on.value,
+            failed_elsewhere=self.failed_elsewhere,
+        )
+
+    def _merge(self) -> None:
+        strict = self.settings.strict.value
+        for entry in self.config.stash[stash.PLAN].entries:
+            parts = self.parts.get(entry.id, [])
+            if parts:
+                merging.merge(self.judgements[entry.id], parts, entry, strict=strict)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the verdict of every image and runtime."""
-        plan = self.config.stash.get(stash.PLAN, None)
-        judged = [entry for entry in plan.entries if entry.id in self.judgements] if plan else []
+        judged = self.judged()
         if not judged:
             return
         terminalreporter.section(TITLE, bold=True)
-        for entry in judged:
-            judgement = self.judgements[entry.id]
+        for entry, judgement in judged:
             verdict = judgement.verdict
             terminalreporter.write_line(f"{entry.title}: {verdict}", **COLOURS[verdict])
             for line in lines_of(judgement, entry, self.settings.engine.value):
                 terminalreporter.write_line(f"  {line}")
+            for line in self._standing_lines(judgement):
+                terminalreporter.write_line(f"  {line}")
             for line in self._comparison_lines(entry):
                 terminalreporter.write_line(f"  {line}")
+
+    def _standing_lines(self, judgement: Judgement) -> Iterator[str]:
+        if judgement.standing is not None:
+            whole = self.config.getoption("verbose") > 0
+            fail_on = self.settings.fail_on.value
+            yield from regressions.lines_of(judgement.standing, fail_on, whole=whole)
 
     def _comparison_lines(self, entry: Entry) -> Iterator[str]:
         compared = self.comparisons.get(entry.id)
@@ -147,6 +198,9 @@ def lines_of(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
         yield f"stopped {judgement.lost}"
     for finding in judgement.having("fail"):
         yield f"FAIL    {finding.title}: {finding.headline}"
+    for finding in judgement.findings.values():
+        if finding.differs:
+            yield f"differs {finding.rule} {finding.name}: {finding.differs}"
     if judgement.own_failures:
         yield f"FAIL    {judgement.own_failures} of your own tests"
     for finding in judgement.having("advice"):
@@ -213,6 +267,9 @@ def unproven_lines(judgement: Judgement, entry: Entry, engine: str) -> Iterator[
     """Yield what a reader might think was checked and was not."""
     catalogue = rules.catalogue()
     yield from (f"note    {note}" for note in judgement.notes)
+    no_gpu = gpu.untested(judgement, entry)
+    if no_gpu:
+        yield f"note    {no_gpu}"
     for feature in sorted(entry.features):
         if not any(rule.feature == feature for rule in catalogue.values()):
             yield f"note    no rule looks at {feature} yet"
@@ -221,7 +278,9 @@ def unproven_lines(judgement: Judgement, entry: Entry, engine: str) -> Iterator[
     if engine == NO_ENGINE:
         dynamic = [rule for rule in missing if rule.where != "image"]
         missing = [rule for rule in missing if rule.where == "image"]
-        yield f"note    {len(dynamic)} rules need a container and were not run, see --dcs-engine"
+        if dynamic:
+            count = len(dynamic)
+            yield f"note    {count} rules need a container and were not run, see --dcs-engine"
     deep = [rule for rule in missing if rule.probe == rules.DEEP_PROBE]
     if deep and judged:
         yield f"note    {len(deep)} rules of the deep Spark job were not run, see --dcs-deep"

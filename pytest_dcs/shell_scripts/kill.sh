@@ -3,10 +3,11 @@
 # fork) of a process tells whose it is, but together with the pids from before the command they do.
 #
 # $1: pid of the shell   $2: pids from before the command   $3: roots of trees to spare
-# $4: `shell` when the shell itself is to be killed too
+# $4: pid of what adopts orphans: the init of a container
+# $5: `shell` when the shell itself is to be killed too
 
 exec 2>/dev/null
-shell=$1 before=" $2 " spared=" $3 $$ " victim=$4
+shell=$1 before=" $2 " spared=" $3 $$ " adopter=$4 victim=$5
 cd /proc || exit 1
 
 # Sets `parent` and `state` of process $1; fails when it has ended.
@@ -21,14 +22,14 @@ look_at() {
     [ -n "$parent" ]
 }
 
-# Whether process $1 comes from the command: climbs to the shell, or to the init that adopts
-# orphans; every other tree began with an exec of its own or was there before.
+# Whether process $1 comes from the command: climbs to the shell, or to what adopts orphans; every
+# other tree began with a command of its own, was there before, or is of the machine's.
 comes_from_command() {
     climbed=$1
     while :; do
         case $spared in *" $climbed "*) return 1 ;; esac
         [ "$climbed" = "$shell" ] && return 0
-        [ "$climbed" = 1 ] && return 0
+        [ "$climbed" = "$adopter" ] && return 0
         case $before in *" $climbed "*) return 1 ;; esac
         look_at "$climbed" || return 1
         [ "$parent" = 0 ] && return 1

@@ -6,7 +6,6 @@ on the images themselves.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import pytest
 
 from pytest_dcs import runtimes
 from pytest_dcs.rules import Blocked, NotApplicable, Rule, RuleBroken, catalogue
+from tests.checking import check_of
 
 from .official import OfficialImage, official_images
 
@@ -50,12 +50,6 @@ def applicable_rules(fixtures: Mapping[str, Any]) -> Iterator[Rule]:
         is_declared = rule.feature in {None, *fixtures["dcs_features"]}
         if is_needed and is_declared and set(parameters(rule)) <= set(fixtures):
             yield rule
-
-
-def check_of(rule: Rule) -> Any:
-    """Return the function that checks a rule."""
-    module, _, name = rule.check.removeprefix("dcs/").partition("::")
-    return getattr(importlib.import_module(f"pytest_dcs.checks.{module}"), name)
 
 
 def parameters(rule: Rule) -> list[str]:

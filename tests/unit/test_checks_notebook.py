@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
 from pytest_dcs import steps
 from pytest_dcs.notebook import SERVER_STAGES, STAGES
-from pytest_dcs.rules import Blocked, NotApplicable, Rule, RuleBroken, catalogue
+from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken, catalogue
 from pytest_dcs.stages import Smoke, Stage
-
-if TYPE_CHECKING:
-    from pytest_dcs.stages import Outcome
+from tests.checking import check_of, outcome_of, smoke_with
 
 NOTEBOOK = {
     "PY004": "cluster-libraries",
@@ -33,43 +28,24 @@ NOTEBOOK = {
 }
 LANGUAGE_SERVER = {"NB013": "language-server", "NB014": "lsp-completion"}
 RULES = {**NOTEBOOK, **LANGUAGE_SERVER}
+ALL_STAGES = (*STAGES, *SERVER_STAGES)
 
 each_stage = pytest.mark.parametrize(("rule_id", "stage"), RULES.items(), ids=RULES)
 
 
-def check_of(rule: Rule) -> Any:
-    module, _, name = rule.check.removeprefix("dcs/").partition("::")
-    return getattr(importlib.import_module(f"pytest_dcs.checks.{module}"), name)
-
-
-def smoke_with(stage: str, outcome: Outcome, detail: str = "", **facts: object) -> Smoke:
-    stages = {name: Stage(name, "passed") for name in (*STAGES, *SERVER_STAGES)}
-    stages[stage] = Stage(stage, outcome, detail)
-    return Smoke(tuple(stages.values()), log="", facts=facts)
-
-
-def judged(rule_id: str, smoke: Smoke) -> tuple[type[Exception] | None, str]:
-    """Return what the rule's check raises; two of these would else skip the test itself."""
-    try:
-        check_of(catalogue()[rule_id])(smoke)
-    except (RuleBroken, Blocked, NotApplicable) as error:
-        return type(error), str(error)
-    return None, ""
-
-
 @each_stage
 def test_a_stage_that_failed_is_found_by_its_own_rule(rule_id: str, stage: str) -> None:
-    smoke = smoke_with(stage, "failed", "sudo: a password is required")
+    smoke = smoke_with(ALL_STAGES, stage, "failed", "sudo: a password is required")
     for other in RULES.keys() - {rule_id}:
-        assert judged(other, smoke) == (None, "")
-    outcome, message = judged(rule_id, smoke)
+        assert outcome_of(other, smoke) == (None, "")
+    outcome, message = outcome_of(rule_id, smoke)
     assert outcome is RuleBroken
     assert message.startswith(f"stage {stage}: found sudo: a password is required; needed ")
 
 
 def test_an_explanation_that_failed_is_found_too() -> None:
-    smoke = smoke_with("lsp-hover", "failed", "json.dumps is explained by nothing")
-    outcome, message = judged("NB014", smoke)
+    smoke = smoke_with(ALL_STAGES, "lsp-hover", "failed", "json.dumps is explained by nothing")
+    outcome, message = outcome_of("NB014", smoke)
     assert outcome is RuleBroken
     assert message.startswith("stage lsp-hover: found json.dumps is explained by nothing")
 
@@ -77,21 +53,21 @@ def test_an_explanation_that_failed_is_found_too() -> None:
 @each_stage
 def test_a_stage_that_was_not_reached_is_blocked(rule_id: str, stage: str) -> None:
     reason = "the kernel was not running any more"
-    found = judged(rule_id, smoke_with(stage, "not-run", reason))
+    found = outcome_of(rule_id, smoke_with(ALL_STAGES, stage, "not-run", reason))
     assert found == (Blocked, f"the stage {stage} was not run: {reason}")
 
 
 @each_stage
 def test_a_stage_that_was_left_out_is_not_applicable(rule_id: str, stage: str) -> None:
     reason = "stock-kernel is left out by --dcs-without"
-    found = judged(rule_id, smoke_with(stage, "not-run", reason, left_out=[stage]))
+    found = outcome_of(rule_id, smoke_with(ALL_STAGES, stage, "not-run", reason, left_out=[stage]))
     assert found == (NotApplicable, reason)
 
 
 @each_stage
 def test_a_probe_that_did_not_start_has_failed_in_every_stage(rule_id: str, stage: str) -> None:
     detail = "the probe died with status 127 (it was not found)"
-    outcome, message = judged(rule_id, Smoke((Stage("start", "failed", detail),), "", {}))
+    outcome, message = outcome_of(rule_id, Smoke((Stage("start", "failed", detail),), "", {}))
     assert outcome is RuleBroken
     assert detail in message
 

@@ -4,15 +4,26 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from pytest_dcs.checks import python, python_imports
 from pytest_dcs.inventory import Inventory, Python
+from pytest_dcs.python_imports import (
+    INTERPRETER,
+    NOTEBOOK_MODULES,
+    SPARK_CONNECT_MODULES,
+    TRY_STATEMENTS,
+    Imports,
+)
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
 from pytest_dcs.runtimes import load
 
 from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, finding_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PYTHON = Python("/databricks/python3/bin/python", "3.11.2", "final", "/databricks/python3")
 PIP = "pip 23.2.1 from {}/pip (python 3.11)\n"
@@ -156,39 +167,55 @@ def imported(**errors: str | None) -> Result:
     return Result("".join(json.dumps([name, error]) + "\n" for name, error in errors.items()))
 
 
-ALL_NOTEBOOK_MODULES = dict.fromkeys(python_imports.NOTEBOOK_MODULES)
-ALL_CONNECT_MODULES = dict.fromkeys(python_imports.SPARK_CONNECT_MODULES)
+ALL_NOTEBOOK_MODULES = dict.fromkeys(NOTEBOOK_MODULES)
+ALL_CONNECT_MODULES = dict.fromkeys(SPARK_CONNECT_MODULES)
+
+
+def imports(host: FakeHost, together: Mapping[str, str] | None = None) -> Imports:
+    return Imports(cast("Any", host), INTERPRETER, together)
 
 
 def test_each_module_of_a_notebook_kernel_is_needed() -> None:
-    python_imports.test_kernel_imports(FakeHost(otherwise=imported(**ALL_NOTEBOOK_MODULES)))
+    check = python_imports.test_kernel_imports
+    check(imports(FakeHost(otherwise=imported(**ALL_NOTEBOOK_MODULES))))
     error = "ValueError: numpy.dtype size changed, may indicate binary incompatibility"
     for module in ALL_NOTEBOOK_MODULES:
         host = FakeHost(otherwise=imported(**{**ALL_NOTEBOOK_MODULES, module: error}))
-        found = finding_of(python_imports.test_kernel_imports, host)
+        found = finding_of(check, imports(host))
         assert found.startswith(f"import {module} in /databricks/python3/bin/python: found {error}")
 
 
-def test_a_module_that_kills_the_interpreter_is_named() -> None:
-    host = FakeHost(otherwise=replace(imported(IPython=None), rc=139, stderr="Segmentation fault"))
+def test_a_module_that_kills_the_interpreter_is_named_and_the_others_are_tried() -> None:
+    others = dict.fromkeys(["traitlets", "six", "numpy", "pandas", "pyarrow"])
+    gone = imported(**{**others, "six": "ImportError: it is gone"})
+    crashed = replace(imported(IPython=None), rc=139, stderr="Segmentation fault")
+    host = FakeHost({'"IPython"': crashed}, otherwise=gone)
     with pytest.raises(RuleBroken) as caught:
-        python_imports.test_kernel_imports(host)
-    [item] = caught.value.items
-    assert item.subject.startswith("import ipykernel ")
-    assert item.found == "exit status 139: Segmentation fault"
+        python_imports.test_kernel_imports(imports(host))
+    killer, other = caught.value.items
+    assert killer.subject.startswith("import ipykernel ")
+    assert killer.found == "exit status 139: Segmentation fault"
+    assert other.subject.startswith("import six ")
 
 
 def test_each_module_of_spark_connect_is_needed() -> None:
-    python_imports.test_spark_connect_imports(FakeHost(otherwise=imported(**ALL_CONNECT_MODULES)))
+    check = python_imports.test_spark_connect_imports
+    check(imports(FakeHost(otherwise=imported(**ALL_CONNECT_MODULES))))
     for module in ALL_CONNECT_MODULES:
         missing = {
             **ALL_CONNECT_MODULES,
             module: f"ModuleNotFoundError: No module named '{module}'",
         }
-        found = finding_of(
-            python_imports.test_spark_connect_imports, FakeHost(otherwise=imported(**missing))
-        )
+        found = finding_of(check, imports(FakeHost(otherwise=imported(**missing))))
         assert found.startswith(f"import {module} in")
+
+
+def test_modules_that_will_be_asked_for_are_tried_together_and_once() -> None:
+    host = FakeHost(otherwise=imported(**ALL_NOTEBOOK_MODULES, **ALL_CONNECT_MODULES))
+    both = imports(host, {**NOTEBOOK_MODULES, **SPARK_CONNECT_MODULES})
+    python_imports.test_kernel_imports(both)
+    python_imports.test_spark_connect_imports(both)
+    assert len(host.commands) == 1
 
 
 def test_the_language_server_is_imported_in_its_own_environment() -> None:
@@ -202,7 +229,7 @@ def test_the_language_server_is_imported_in_its_own_environment() -> None:
 
 def test_the_script_that_tries_imports_says_what_each_one_said() -> None:
     statements = {"json": "import json", "nothing": "import no_such_module", "last": "import sys"}
-    argv = [sys.executable, "-c", python_imports.TRY_STATEMENTS, json.dumps(statements)]
+    argv = [sys.executable, "-c", TRY_STATEMENTS, json.dumps(statements)]
     lines = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.splitlines()
     assert [json.loads(line) for line in lines] == [
         ["json", None],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pytest_dcs import runtimes
 from pytest_dcs.checks import python_interpreter, python_packages
 from pytest_dcs.inventory import Python
+from pytest_dcs.python_imports import INTERPRETER, Imports
 from pytest_dcs.python_packages import Clash, Distribution, PythonPackages, expectations
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
 from pytest_dcs.stages import Smoke, Stage
@@ -179,25 +180,29 @@ def imported(**errors: str | None) -> Result:
     return Result("".join(json.dumps([name, error]) + "\n" for name, error in errors.items()))
 
 
+def imports(answer: Result) -> Imports:
+    return Imports(cast("Any", FakeHost(otherwise=answer)), INTERPRETER)
+
+
 def test_notebook_helpers_are_asked_for_as_far_as_the_runtime_has_them() -> None:
     check = python_packages.test_notebook_helpers
     all_of_them = {"black": None, "ipywidgets": None, "tokenize-rt": None}
-    check(FakeHost(otherwise=imported(**all_of_them)), RUNTIME)
+    check(imports(imported(**all_of_them)), RUNTIME)
     gone = imported(**{**all_of_them, "tokenize-rt": "ModuleNotFoundError"})
-    assert finding_of(check, FakeHost(otherwise=gone), RUNTIME).startswith("import tokenize-rt in")
+    assert finding_of(check, imports(gone), RUNTIME).startswith("import tokenize-rt in")
     with_two = imported(black=None, ipywidgets=None)
-    check(FakeHost(otherwise=with_two), KNOWN.find("18"))
+    check(imports(with_two), KNOWN.find("18"))
     with pytest.raises(NotApplicable):
-        check(FakeHost(), replace(RUNTIME, pins={}))
+        check(imports(MISSING), replace(RUNTIME, pins={}))
 
 
 def test_pyopenssl_must_import_where_it_is_installed() -> None:
     check = python_packages.test_pyopenssl_imports
     with pytest.raises(NotApplicable):
-        check(FakeHost(), packages_with())
+        check(imports(MISSING), packages_with())
     present = packages_with(Distribution("pyOpenSSL", "21.0.0", "/usr/lib/python3/dist-packages"))
-    check(FakeHost(otherwise=imported(OpenSSL=None)), present)
-    broken = FakeHost(otherwise=imported(OpenSSL="AttributeError: module 'lib' has no …"))
+    check(imports(imported(OpenSSL=None)), present)
+    broken = imports(imported(OpenSSL="AttributeError: module 'lib' has no …"))
     assert "found AttributeError" in finding_of(check, broken, present)
 
 

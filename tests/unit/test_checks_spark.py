@@ -1,17 +1,11 @@
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
-from pytest_dcs.rules import Blocked, Rule, catalogue
-from pytest_dcs.stages import Smoke, Stage
+from pytest_dcs.rules import Blocked, catalogue
+from tests.checking import check_of, smoke_with
 
 from .fake_host import finding_of
-
-if TYPE_CHECKING:
-    from pytest_dcs.stages import Outcome
 
 STAGES = {
     "SPK001": "start",
@@ -27,20 +21,11 @@ STAGES = {
 each_stage = pytest.mark.parametrize(("rule_id", "stage"), STAGES.items(), ids=STAGES)
 
 
-def check_of(rule: Rule) -> Any:
-    module, _, name = rule.check.removeprefix("dcs/").partition("::")
-    return getattr(importlib.import_module(f"pytest_dcs.checks.{module}"), name)
-
-
-def smoke_with(stage: str, outcome: Outcome, detail: str = "") -> Smoke:
-    stages = {name: Stage(name, "passed") for name in STAGES.values()}
-    stages[stage] = Stage(stage, outcome, detail)
-    return Smoke(tuple(stages.values()), log="", facts={})
-
-
 @each_stage
 def test_a_stage_that_failed_is_found_by_its_own_rule(rule_id: str, stage: str) -> None:
-    smoke = smoke_with(stage, "failed", "java.lang.UnsatisfiedLinkError: libsnappyjava.so")
+    smoke = smoke_with(
+        STAGES.values(), stage, "failed", "java.lang.UnsatisfiedLinkError: libsnappyjava.so"
+    )
     for other in STAGES.keys() - {rule_id}:
         check_of(catalogue()[other])(smoke)
     found = finding_of(check_of(catalogue()[rule_id]), smoke)
@@ -49,7 +34,7 @@ def test_a_stage_that_failed_is_found_by_its_own_rule(rule_id: str, stage: str) 
 
 @each_stage
 def test_a_stage_that_was_not_reached_is_blocked(rule_id: str, stage: str) -> None:
-    smoke = smoke_with(stage, "not-run", "the job has ended")
+    smoke = smoke_with(STAGES.values(), stage, "not-run", "the job has ended")
     with pytest.raises(Blocked, match="the job has ended"):
         check_of(catalogue()[rule_id])(smoke)
 

@@ -6,18 +6,14 @@ import importlib
 import sys
 from importlib import resources
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from pytest_dcs.rules import Blocked, NotApplicable, catalogue
-from pytest_dcs.stages import Smoke, Stage
+from tests.checking import check_of, smoke_with
 
 from .fake_host import finding_of
-from .test_checks_spark import check_of
-
-if TYPE_CHECKING:
-    from pytest_dcs.stages import Outcome
 
 PROBES = Path(str(resources.files("pytest_dcs") / "probes"))
 STAGES = {
@@ -42,15 +38,9 @@ SECONDS = 20.0
 each_stage = pytest.mark.parametrize(("rule_id", "stage"), STAGES.items(), ids=STAGES)
 
 
-def smoke_with(stage: str, outcome: Outcome, detail: str = "", **facts: Any) -> Smoke:
-    stages = {name: Stage(name, "passed") for name in STAGES.values()}
-    stages[stage] = Stage(stage, outcome, detail)
-    return Smoke(tuple(stages.values()), log="", facts=facts)
-
-
 @each_stage
 def test_a_stage_that_failed_is_found_by_its_own_rule(rule_id: str, stage: str) -> None:
-    smoke = smoke_with(stage, "failed", "java.lang.NoSuchMethodError: WindowExec")
+    smoke = smoke_with(STAGES.values(), stage, "failed", "java.lang.NoSuchMethodError: WindowExec")
     for other in STAGES.keys() - {rule_id}:
         check_of(catalogue()[other])(smoke)
     found = finding_of(check_of(catalogue()[rule_id]), smoke)
@@ -59,14 +49,14 @@ def test_a_stage_that_failed_is_found_by_its_own_rule(rule_id: str, stage: str) 
 
 @each_stage
 def test_a_stage_that_was_not_reached_is_blocked(rule_id: str, stage: str) -> None:
-    smoke = smoke_with(stage, "not-run", "Spark was not running any more")
+    smoke = smoke_with(STAGES.values(), stage, "not-run", "Spark was not running any more")
     with pytest.raises(Blocked, match="not running any more"):
         check_of(catalogue()[rule_id])(smoke)
 
 
 @each_stage
 def test_what_a_version_of_spark_lacks_is_not_asked_of_the_image(rule_id: str, stage: str) -> None:
-    smoke = smoke_with(stage, "not-run", "this Spark is too old", left_out=[stage])
+    smoke = smoke_with(STAGES.values(), stage, "not-run", "this Spark is too old", left_out=[stage])
     with pytest.raises(NotApplicable, match="this Spark is too old"):
         check_of(catalogue()[rule_id])(smoke)
 

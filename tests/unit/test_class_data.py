@@ -398,7 +398,9 @@ def config() -> FakeConfig:
 @pytest.fixture
 def warmer(config: FakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> warm.Warmer:
     monkeypatch.delenv("CI", raising=False)
-    settings = SimpleNamespace(timeout=SimpleNamespace(value=60.0), cache_directory=tmp_path)
+    settings = SimpleNamespace(
+        timeout=SimpleNamespace(value=60.0), cache_directory=tmp_path, is_local=False
+    )
     warmer = warm.Warmer(cast("pytest.Config", config), cast("Settings", settings))
     wish = {"entry": "acme/ml:1-15.4", **asdict(Wish("k", "17.0.21", "/jdk"))}
     for _ in range(2):

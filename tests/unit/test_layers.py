@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import sys
@@ -12,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from pytest_dcs.image import History, Image, ImageConfig
+from pytest_dcs.image.archives import verified
 from pytest_dcs.image.layer_reading import BROKEN, LayerCache, read_layer
 from pytest_dcs.image.layers import File, Layer, Layers
 from pytest_dcs.image.saved import read_saved
@@ -123,7 +125,10 @@ def test_a_base_without_history_leaves_the_last_steps_to_the_last_layers() -> No
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstd.compress])
 def test_a_layer_is_read_however_it_is_compressed(compress: Callable[[bytes], bytes]) -> None:
-    layer = read_layer(io.BytesIO(compress(a_tar_of_all_kinds())), DIGEST, ())
+    content = compress(a_tar_of_all_kinds())
+    name = f"blobs/sha256/{hashlib.sha256(content).hexdigest()}"
+    with verified(io.BytesIO(content), name) as stream_that_cannot_seek:
+        layer = read_layer(stream_that_cannot_seek, DIGEST, ())
     assert [(file.path, file.kind, file.link) for file in layer.files] == [
         ("/etc/passwd", "file", ""),
         ("/etc", "directory", ""),

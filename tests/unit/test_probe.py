@@ -111,6 +111,8 @@ class LocalContainer:
     name = "local"
     emulated = False
     fuse = False
+    gpu_refusal = ""
+    adopter = 1
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -1,0 +1,1 @@
+"""One file that runs the checks inside an image: made outside, without any installation there."""

@@ -25,6 +25,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     explain.add_argument("text", help="- reads it from standard input")
     sweep = commands.add_parser("sweep", help="Remove what runs have left on the engine")
     sweep.add_argument("--cache", action="store_true", help="Remove the cached Sparks as well")
+    sweep.add_argument(
+        "--remote", action="store_true", help="List clusters and job runs that cost money instead"
+    )
+    sweep.add_argument("--yes", action="store_true", help="Remove them (needs --remote)")
+    sweep.add_argument("--run", default="", help="Those of one run, over or not (needs --remote)")
+    sweep.add_argument(
+        "--all-expired", action="store_true", help="Other people's as well (needs --remote)"
+    )
     warm = commands.add_parser("warm", help="Make ready what a run's Spark job will need")
     warm.add_argument("image")
     warm.add_argument("--runtime", required=True, help="Databricks Runtime, such as 15.4")
@@ -33,7 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     bundle.add_argument("file", type=Path, help="Where to write it, such as dcs.pyz")
     bundle.add_argument("--fresh", action="store_true", help="Fetch the newest packages again")
     chosen = parser.parse_args(arguments)
+    only_remote = chosen.command == "sweep" and (chosen.yes or chosen.run or chosen.all_expired)
+    if only_remote and not chosen.remote:
+        sweep.error("--yes, --run and --all-expired need --remote")
     try:
+        if chosen.command == "sweep" and chosen.remote:
+            return swept_remotely(chosen)
         pages.show(run(chosen))
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
@@ -67,6 +80,17 @@ def run(chosen: argparse.Namespace) -> str:
     finally:
         engine.close()
     return "\n".join(f"removed {name}" for name in removed) or "nothing to remove"
+
+
+def swept_remotely(chosen: argparse.Namespace) -> int:
+    """List or remove what runs have left in the workspace; 1 if something could not be removed."""
+    from pytest_dcs.remote import sweep
+    from pytest_dcs.remote.workspace import connect
+
+    scope = sweep.Scope(run_id=chosen.run, all_expired=chosen.all_expired)
+    lines, all_well = sweep.sweep(connect(), scope, remove=chosen.yes)
+    pages.show("\n".join(lines))
+    return 0 if all_well else 1
 
 
 def warmed(chosen: argparse.Namespace) -> str:

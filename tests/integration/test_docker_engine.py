@@ -322,7 +322,7 @@ class TestLaunch:
         original = engine._api.create_host_config
 
         def ask_for_another(**arguments: object) -> object:
-            if arguments["devices"]:
+            if arguments.get("devices"):
                 arguments["devices"] = ["/dev/fuse-of-no-machine"]
             return original(**arguments)  # type: ignore[arg-type]
 

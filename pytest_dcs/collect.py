@@ -134,6 +134,8 @@ class Collector:
         rule = rule_of(item)
         if rule is None:
             return True
+        if rule.family in rules.REMOTE_FAMILIES and not self.settings.remote.value:
+            return False
         select, ignore = self.settings.select.value, self.settings.ignore.value
         if rule.where != "image" and self.settings.engine.value == NO_ENGINE:
             return False

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from pytest_dcs import gpu_request, rules, stash
 from pytest_dcs.items import probes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
 
     from testinfra.host import Host
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from pytest_dcs.plan import Entry
     from pytest_dcs.python_imports import Imports
     from pytest_dcs.python_packages import PythonPackages
+    from pytest_dcs.remote.control import RemoteLaunch
+    from pytest_dcs.remote.registry.preflight import Preflight
+    from pytest_dcs.remote_run import RemoteRun
+    from pytest_dcs.rules import Item
     from pytest_dcs.runtimes import Runtime
     from pytest_dcs.spark_cluster import SparkCluster
     from pytest_dcs.spark_runner import SparkRunner
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_dcs.trust_store import TrustStore
 
 NEEDS_IMAGE = "needs --dcs-image"
+NEEDS_REMOTE = "needs --dcs-remote"
 
 
 @pytest.fixture(scope="session")
@@ -329,3 +335,40 @@ def dcs_gpu_smoke(_dcs_node: Launch, pytestconfig: pytest.Config) -> Smoke:
 def dcs_fuse_smoke(_dcs_started: Launch) -> FuseMount | None:
     """Return what a real FUSE mount found; None where the engine has no `/dev/fuse`."""
     return _dcs_started.fuse_smoke()
+
+
+@pytest.fixture(scope="session")
+def dcs_registry(_dcs_entry: Entry, dcs_remote_spec: Mapping[str, Any]) -> Preflight:
+    """Return what the registry says of the image that the nodes of a cluster are to pull."""
+    from pytest_dcs.remote.registry import preflight, pull
+
+    return preflight.ask(pull.of_spec(dcs_remote_spec, os.environ), _dcs_entry.image)
+
+
+@pytest.fixture(scope="session")
+def _dcs_remote_run(pytestconfig: pytest.Config) -> RemoteRun:
+    """Return what launches images on real clusters; skips in a run that was not asked to."""
+    run = pytestconfig.stash.get(stash.REMOTE, None)
+    if run is None:
+        raise rules.NotApplicable(NEEDS_REMOTE)
+    return run
+
+
+@pytest.fixture(scope="session")
+def dcs_remote_spec(_dcs_entry: Entry, _dcs_remote_run: RemoteRun) -> Mapping[str, Any]:
+    """Return the specification of the cluster that is to be launched; launches nothing."""
+    return _dcs_remote_run.request_of(_dcs_entry).spec
+
+
+@pytest.fixture(scope="session")
+def dcs_remote(_dcs_entry: Entry, _dcs_remote_run: RemoteRun) -> RemoteLaunch:
+    """Return what came of launching the image on a real cluster, once, and of removing that."""
+    return _dcs_remote_run.launched(_dcs_entry)
+
+
+@pytest.fixture(scope="session")
+def dcs_remote_differences(
+    _dcs_entry: Entry, _dcs_remote_run: RemoteRun, dcs_remote: RemoteLaunch
+) -> Sequence[Item]:
+    """Return the rules that came out differently on the cluster than here."""
+    return _dcs_remote_run.differences(_dcs_entry, dcs_remote)

@@ -46,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
         local_run.refuse_unfit(config, settings)
     if settings.active:
         activate(config, settings)
+    elif settings.remote.value:
+        why = "no image is named"
+        raise errors.LaunchUnfit(why, "Name it: --dcs-image=acme/ml:1.4")
     elif config.getoption(options.WRITE_WAIVERS):
         raise errors.WaiversNotWritten(settings.waivers_file, "no image is judged")
     elif settings.tests.value:
@@ -86,6 +89,10 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
         adoption.refuse_unwritable(settings.waivers_file)
         adopter = adoption.Adopter(config, settings.waivers_file, summary)
         config.pluginmanager.register(adopter, "dcs-adopter")
+    if settings.remote.value:
+        from pytest_dcs import remote_run
+
+        remote_run.register(config, settings, summary)
     if settings.spark_tuning.value:
         from pytest_dcs.warm import Warmer
 

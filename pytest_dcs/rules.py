@@ -44,8 +44,13 @@ FAMILIES = {
     "SPK": "Spark",
     "DAT": "Data correctness",
     "SEC": "Leaks",
+    "REG": "Registry",
+    "RUN": "Remote launch",
 }
 """The families of rules, in the order in which they are checked and shown."""
+
+REMOTE_FAMILIES = frozenset({"REG", "RUN"})
+"""Families that are asked only where a remote cluster is launched."""
 
 ENTRY_FIXTURE = "_dcs_entry"
 """The fixture that gives a test its image and runtime."""
@@ -64,6 +69,14 @@ LAYERS_FIXTURE = "dcs_layers"
 
 GPU_PROBE = "dcs_gpu_smoke"
 """The fixture of the probe that needs a GPU, which most machines that judge images have not."""
+
+REMOTE_PROBE = "dcs_remote"
+"""The fixture of the launch on a real cluster."""
+
+REMOTE_FIXTURES = frozenset(
+    {REMOTE_PROBE, "dcs_remote_spec", "dcs_remote_differences", "dcs_registry"}
+)
+"""The fixtures that need a run with --dcs-remote."""
 
 GPU_UNTESTED = "GPU not tested: "
 """How a rule begins to say why it has not tried the GPU."""
@@ -243,7 +256,7 @@ def rule(
 
 def is_probe(fixture: str) -> bool:
     """Tell by its name whether a fixture reads a slow probe, or is the session for own code."""
-    return fixture.endswith("_smoke") or fixture in {"dcs_spark", LAYERS_FIXTURE}
+    return fixture.endswith("_smoke") or fixture in {"dcs_spark", LAYERS_FIXTURE, REMOTE_PROBE}
 
 
 def rule_of(function: object) -> Rule | None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pytest_dcs.layer_readings import LayerReadings
     from pytest_dcs.options import Settings
     from pytest_dcs.plan import Plan
+    from pytest_dcs.remote_run import RemoteRun
     from pytest_dcs.runtimes import Catalogue
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
@@ -20,6 +21,8 @@ PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 LAYERS: pytest.StashKey[LayerReadings] = pytest.StashKey()
 ENGINE: pytest.StashKey[Engine] = pytest.StashKey()
 RUN_ID: pytest.StashKey[str] = pytest.StashKey()
+REMOTE: pytest.StashKey[RemoteRun] = pytest.StashKey()
+"""Only in a run that launches images on real clusters."""
 
 
 def run_id_of(config: pytest.Config) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from pytest_dcs.rules import FAMILIES, catalogue
+from pytest_dcs.rules import FAMILIES, REMOTE_FAMILIES, catalogue
 from sample_images import variants
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def section(family: str) -> Iterator[str]:
 
 
 def is_dynamic(rule: Rule) -> bool:
-    """Whether a rule judges a step of the launch or a stage of a probe."""
+    """Whether a rule judges a step of the launch here or a stage of a probe."""
+    if rule.family in REMOTE_FAMILIES:
+        return False
     return rule.where != "image" and bool(rule.step or rule.probe)
 
 

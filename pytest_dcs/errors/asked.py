@@ -35,6 +35,18 @@ class MachineLearningRuntime(SetupError):
         )
 
 
+class LaunchUnfit(SetupError):
+    """A launch on a real cluster is asked for, and cannot or must not be made so."""
+
+    def __init__(self, why: str, next_step: str) -> None:
+        super().__init__(
+            f"nothing is launched: {why}.",
+            cause="--dcs-remote launches an image of this machine or of a registry on a real "
+            "cluster, which costs money.",
+            next_step=next_step,
+        )
+
+
 class RuntimeUndeclared(SetupError):
     """Nobody said which runtime the image is for, and a guess will not do."""
 

@@ -12,6 +12,7 @@ from pytest_dcs.options.declared import (
     ACTIONS,
     FAIL_ON_FAILURE,
     INI_TYPES,
+    JOBS_MODE,
     LAST,
     LOCAL_ENGINE,
     LOCAL_IMAGE,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FAIL_ON_FAILURE",
     "GLOBAL_SCRIPT",
+    "JOBS_MODE",
     "LAST",
     "LOCAL_IMAGE",
     "NO_ENGINE",
@@ -114,6 +116,17 @@ class Settings:
     baseline: Sourced[str]
     """`last`, an absolute path, an image or empty."""
     fail_on: Sourced[Literal["failure", "regression", "any"]]
+    remote: Sourced[bool]
+    remote_mode: Sourced[Literal["jobs", "interactive"]]
+    remote_cluster: Sourced[str]
+    """An absolute path, with `#KEY` behind it where it names one of several; or empty."""
+    remote_node_type: Sourced[str]
+    remote_by_digest: Sourced[bool]
+    remote_record: Sourced[str]
+    """An absolute path or empty."""
+    remote_control: Sourced[bool]
+    remote_timeout: Sourced[float]
+    """Seconds for one cluster, from its request to the end of the checks."""
     tests: Sourced[tuple[str, ...]]
     waivers: Sourced[tuple[str, ...]]
     runtimes: Sourced[tuple[str, ...]]
@@ -181,6 +194,8 @@ def add_options(parser: pytest.Parser) -> None:
             if option.choices:
                 arguments["choices"] = option.choices
             group.addoption(option.flag, dest=option.ini, **arguments)
+        if option.only_on_command_line:
+            continue
         # None tells a key that is not there from one that is empty.
         parser.addini(option.ini, option.help, type=INI_TYPES[option.kind], default=None)
     group.addoption("--dcs-list", action="store_true", help="List all rules and exit")
@@ -218,12 +233,11 @@ def resolve(option: Option, config: pytest.Config) -> Sourced[Any]:
         "file": lambda value, source: as_file(value, source, config),
         "baseline": lambda value, source: as_baseline(value, source, config),
     }
-    sources = (
-        (config.getoption(option.ini, None), f"option {option.flag}"),
-        (os.environ.get(option.variable), f"environment {option.variable}"),
-        (config.getini(option.ini), f"ini {option.ini}"),
-        (option.default, "default"),
-    )
+    sources = [(config.getoption(option.ini, None), f"option {option.flag}")]
+    if not option.only_on_command_line:
+        sources.append((os.environ.get(option.variable), f"environment {option.variable}"))
+        sources.append((config.getini(option.ini), f"ini {option.ini}"))
+    sources.append((option.default, "default"))
     value, source = next(found for found in sources if found[0] is not None)
     result = read[option.kind](value, source)
     if option.choices and result not in option.choices:

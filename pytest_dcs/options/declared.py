@@ -35,6 +35,8 @@ class Option:
     metavar: str | None = None
     choices: tuple[str, ...] = ()
     on_command_line: bool = True
+    only_on_command_line: bool = False
+    """No file and no variable can set it: what it does must be meant each time."""
 
     @property
     def flag(self) -> str:
@@ -62,6 +64,8 @@ FAIL_ON_FAILURE = "failure"
 """The value of --dcs-fail-on with which a baseline decides nothing."""
 LAST = "last"
 """The value of --dcs-baseline that leaves the choice to the history."""
+JOBS_MODE, INTERACTIVE_MODE = "jobs", "interactive"
+"""The values of --dcs-remote-mode."""
 STDOUT = "-"
 """The name of a file that is the standard output."""
 OPTIONS = {
@@ -239,6 +243,66 @@ OPTIONS = {
             "What makes the run red: whatever fails, only what is worse than in the baseline, or "
             f"also any other change (default: {FAIL_ON_FAILURE})",
             choices=(FAIL_ON_FAILURE, "regression", "any"),
+        ),
+        Option(
+            "remote",
+            "flag",
+            False,
+            "Launch the image on a real Databricks cluster as well, which costs money, and remove "
+            "it afterwards; only for the command line",
+            only_on_command_line=True,
+        ),
+        Option(
+            "remote_mode",
+            "text",
+            JOBS_MODE,
+            "How the checks run there: as a job run, whose cluster the workspace ends even if this "
+            f"machine dies, or on an all-purpose cluster (default: {JOBS_MODE})",
+            choices=(JOBS_MODE, INTERACTIVE_MODE),
+        ),
+        Option(
+            "remote_cluster",
+            "file",
+            "",
+            "Cluster to launch, in JSON or YAML: a specification, or a job or asset bundle that "
+            "has one; #KEY behind it names one of several",
+            "FILE[#KEY]",
+        ),
+        Option(
+            "remote_node_type",
+            "text",
+            "",
+            "Node type of the cluster, such as i3.xlarge or Standard_DS3_v2, where no file has one",
+            "TYPE",
+        ),
+        Option(
+            "remote_by_digest",
+            "flag",
+            False,
+            "Let the cluster pull the image by its digest instead of by its tag",
+        ),
+        Option(
+            "remote_record",
+            "file",
+            "",
+            "Write all requests to the workspace and its answers to a file, without secrets, hosts "
+            "and people",
+            "FILE",
+        ),
+        Option(
+            "remote_control",
+            "flag",
+            True,
+            "Where a cluster dies of something that may not be the image, launch it once more "
+            "without the image, to compare (default: true)",
+            on_command_line=False,
+        ),
+        Option(
+            "remote_timeout",
+            "number",
+            2400.0,
+            "Seconds in which a cluster has to start and to finish the checks (default: 2400)",
+            on_command_line=False,
         ),
         Option("tests", "paths", (), "Own tests to run beside the rules", on_command_line=False),
         Option(

@@ -103,6 +103,17 @@ class NotListed(SetupError):
         )
 
 
+class LoginIncomplete(SetupError):
+    """Half of a login at the registry is set."""
+
+    def __init__(self, missing: str, found: str) -> None:
+        super().__init__(
+            f"{found} is set and {missing} is not.",
+            cause="A login at a registry is a user and a password.",
+            next_step=f"Set {missing} as well, or unset both for an image that anybody may pull.",
+        )
+
+
 class RecordUnwritable(SetupError):
     """The log of requests cannot be written."""
 
@@ -111,4 +122,74 @@ class RecordUnwritable(SetupError):
             f"the log of requests {path} cannot be written ({detail}).",
             cause="The folder does not exist, is read-only, or the disk is full.",
             next_step="Name a file in a folder that can be written.",
+        )
+
+
+class SpecUnusable(SetupError):
+    """A file that should have a cluster's specification."""
+
+    def __init__(self, path: Path, problem: str, next_step: str) -> None:
+        super().__init__(
+            f"no cluster can be taken from {path}: {problem}.",
+            cause="--dcs-remote-cluster names a file with a cluster's specification, a job's "
+            "definition or an asset bundle, in JSON or YAML.",
+            next_step=next_step,
+        )
+
+
+class SpecAmiss(SetupError):
+    """A specification with which no cluster can be launched."""
+
+    def __init__(self, problem: str, next_step: str) -> None:
+        super().__init__(
+            f"the cluster cannot be launched: {problem}.",
+            cause="The workspace would refuse it, or end it after minutes that cost money, so "
+            "nothing was launched.",
+            next_step=next_step,
+        )
+
+
+class NodeTypeNeeded(SetupError):
+    """Nothing says on which machines to launch."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no node type is named for the cluster.",
+            cause="Each cloud has others, and they differ in price, so none is chosen for you.",
+            next_step="--dcs-remote-node-type=i3.xlarge (AWS), =Standard_DS3_v2 (Azure) or "
+            "=n2-highmem-4 (Google Cloud), or a file with --dcs-remote-cluster.",
+        )
+
+
+class DigestUnknown(SetupError):
+    """An image without a digest is to be pulled by it."""
+
+    def __init__(self, reference: str) -> None:
+        super().__init__(
+            f"{reference} has no digest in a registry that is known here.",
+            cause="It was built on this machine and neither pushed nor pulled since.",
+            next_step=f"`docker push {reference}`, or leave --dcs-remote-by-digest out.",
+        )
+
+
+class LoginElsewhere(SetupError):
+    """The login in a specification is for another registry than the image's."""
+
+    def __init__(self, theirs: str, ours: str) -> None:
+        super().__init__(
+            f"the cluster's login is for {theirs}, and the image is in {ours}.",
+            cause="docker_image.basic_auth would go to a registry that it is not meant for.",
+            next_step=f"Test the image under its name in {theirs}, or leave basic_auth out of the "
+            "cluster's file and set DCS_REMOTE_REGISTRY_USER and DCS_REMOTE_REGISTRY_PASSWORD.",
+        )
+
+
+class LaunchRefused(SetupError):
+    """The workspace or the cloud does not launch this cluster, whatever the image."""
+
+    def __init__(self, what: str, cause: str, next_step: str) -> None:
+        super().__init__(
+            f"no verdict on the image: {what}.",
+            cause=f"It is not the image: {cause}.",
+            next_step=next_step,
         )

@@ -99,15 +99,24 @@ def mismatch(plain: Mapping[str, Any], plan: Plan) -> str:
 def part_of(path: Path, found: Mapping[str, Any], plain: Mapping[str, Any]) -> Part:
     """Return one entry of a document; raises `DocumentUnreadable`."""
     try:
+        return part_seen(f"{found['seen']} ({path.name})", found, plain)
+    except ValueError as error:
+        raise errors.DocumentUnreadable(path, str(error)) from None
+
+
+def part_seen(label: str, found: Mapping[str, Any], plain: Mapping[str, Any]) -> Part:
+    """Return one entry of a document under a label; raises `ValueError` that says why not."""
+    try:
         findings = tuple(map(Finding.from_plain, plain["findings"]))
     except (TypeError, KeyError) as error:
-        raise errors.DocumentUnreadable(path, f"a finding has other fields: {error}") from None
+        msg = f"a finding has other fields: {error}"
+        raise ValueError(msg) from None
     unknown = sorted({each.rule for each in findings} - rules.catalogue().keys())
     if unknown:
-        problem = f"pytest-dcs {found['plugin']} wrote it, {__version__} has no rule {unknown[0]}"
-        raise errors.DocumentUnreadable(path, problem)
+        msg = f"pytest-dcs {found['plugin']} wrote it, {__version__} has no rule {unknown[0]}"
+        raise ValueError(msg)
     return Part(
-        label=f"{found['seen']} ({path.name})",
+        label=label,
         findings=findings,
         own_failures=plain["own_failures"],
         own_passes=plain["own_passes"],

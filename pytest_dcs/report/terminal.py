@@ -265,7 +265,11 @@ def waiver_lines(judgement: Judgement) -> Iterator[str]:
 
 def unproven_lines(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
     """Yield what a reader might think was checked and was not."""
-    catalogue = rules.catalogue()
+    catalogue = {
+        rule.id: rule
+        for rule in rules.catalogue().values()
+        if rule.family not in rules.REMOTE_FAMILIES
+    }
     yield from (f"note    {note}" for note in judgement.notes)
     no_gpu = gpu.untested(judgement, entry)
     if no_gpu:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_dcs import fixtures, options, plan, runtimes, waivers
+from pytest_dcs.remote.registry import pull
 from pytest_dcs.report import answers, pages
 from sample_images import stages
 
@@ -51,6 +52,7 @@ def test_every_ini_key_and_variable_that_a_document_names_exists(document: Path)
     known = {each.ini for each in options.OPTIONS.values()}
     known |= {each.variable for each in options.OPTIONS.values()}
     known |= {name for name in vars(fixtures) if name.startswith("dcs_")}
+    known |= {pull.USER_VARIABLE, pull.PASSWORD_VARIABLE}
     text = re.sub(r"def dcs_\w+|\| `dcs_[^|]*\|", "", document.read_text())
     assert set(re.findall(r"(?:ini (?:key )?`|`|\b)(DCS_\w+|dcs_\w+)(?= = |`)", text)) <= known
 

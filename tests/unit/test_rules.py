@@ -23,6 +23,11 @@ WITHOUT_BROKEN_IMAGE = {
         for rule in catalogue().values()
         if rule.probe == rules.GPU_PROBE
     },
+    **{
+        rule.id: "is about a registry or a cluster: tests/remote breaks each"
+        for rule in catalogue().values()
+        if rule.family in rules.REMOTE_FAMILIES
+    },
 }
 """Rules that no sample can break alone, and why; their unit tests break them."""
 

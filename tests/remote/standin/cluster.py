@@ -80,14 +80,21 @@ class Cluster:
         return self._removed_at is not None and self._clock.now() >= self._removed_at
 
     def settle(self) -> None:
-        """Take all steps that are due."""
-        while self._to_come and self._to_come[0][0] <= self._clock.now():
-            due, step = self._to_come.popleft()
-            self._take(due, step)
+        """Take all steps that are due, and end it where nobody has used it for long."""
+        self._advance()
         minutes = self.spec.get("autotermination_minutes")
         idle = self._clock.now() - self.used
         if self.runs and minutes and not self.busy and idle >= minutes * 60:
-            self.end("INACTIVITY", parameters={"inactivity_duration_min": str(minutes)})
+            self._finish("INACTIVITY", parameters={"inactivity_duration_min": str(minutes)})
+
+    def _advance(self) -> None:
+        while self._to_come and self._to_come[0][0] <= self._clock.now():
+            due, step = self._to_come.popleft()
+            self._take(due, step)
+
+    def _finish(self, code: str, kind: str = "SUCCESS", *, parameters: Mapping[str, str]) -> None:
+        self._to_come = _dated(self._clock.now(), ending(code, kind, parameters=parameters))
+        self._advance()
 
     def end(
         self,
@@ -100,9 +107,7 @@ class Cluster:
         self.settle()
         if not self.alive:
             return
-        steps = ending(code, kind, parameters=parameters or {"username": "someone@example.com"})
-        self._to_come = _dated(self._clock.now(), steps)
-        self.settle()
+        self._finish(code, kind, parameters=parameters or {"username": "someone@example.com"})
 
     def remove(self) -> None:
         """End it and let it be gone some time after."""

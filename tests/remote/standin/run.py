@@ -154,9 +154,11 @@ class Run:
             )
             self._end("INTERNAL_ERROR", "FAILED", self.message)
             return
+        if self.cluster.life.hangs:
+            return
         if self.cluster.node is None:
             self._status = (0, "")
-        elif not self.cluster.life.hangs:
+        else:
             self._running = self.cluster.node.start_task(
                 Task(
                     name=work["python_file"].rpartition("/")[2],

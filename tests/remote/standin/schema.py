@@ -39,7 +39,7 @@ def check_call(
     known = {_spelled(name, camel=camel): hints[name] for name in parameters if name != "self"}
     known.update(also or {})
     wanted = {_spelled(name, camel=camel) for name in needed} | set(required)
-    problems = [f"{key} is required" for key in sorted(wanted) if body.get(key) in {None, ""}]
+    problems = [f"{key} is required" for key in sorted(wanted) if body.get(key) in (None, "")]
     problems += _problems_of_keys(known, body, "")
     if problems:
         raise malformed("; ".join(problems))

@@ -91,6 +91,8 @@ class Server:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body go out in two writes, of which the second would wait for the first's receipt.
+    disable_nagle_algorithm = True
     server_of_workspace: Server
 
     def _serve(self) -> None:

@@ -1,0 +1,1 @@
+"""What the nodes of a cluster will find in the registry, asked before a launch costs anything."""

@@ -196,6 +196,9 @@ def lines_of(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
     yield from launch_lines(judgement)
     if judgement.lost:
         yield f"stopped {judgement.lost}"
+    for finding in judgement.having("error"):
+        if finding.headline != judgement.lost:
+            yield f"error   {finding.title}: the check broke, not the image: {finding.headline}"
     for finding in judgement.having("fail"):
         yield f"FAIL    {finding.title}: {finding.headline}"
     for finding in judgement.findings.values():

@@ -168,7 +168,18 @@ def test_a_need_that_the_runtime_does_not_have_does_not_apply(dcs: pytest.Pytest
 
 def test_a_verdict_over_part_of_the_rules_says_so(dcs: pytest.Pytester) -> None:
     result = dcs.runpytest("--dcs-image=good:1", *STATIC)
+    result.stdout.fnmatch_lines(
+        [
+            "*note    * of the deep Spark job *, see --dcs-deep",
+            "*note    * of * rules were not selected",
+        ]
+    )
+
+
+def test_who_asked_for_the_deep_job_is_not_sent_to_it(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=good:1", *STATIC, "--dcs-deep")
     result.stdout.fnmatch_lines(["*note    * of * rules were not selected"])
+    result.stdout.no_fnmatch_line("*see --dcs-deep")
 
 
 def test_junit_properties_name_rule_outcome_and_finding(dcs: pytest.Pytester) -> None:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_dcs import rules, spark
+from pytest_dcs import gpu_request, rules, spark
 from pytest_dcs.fixtures import NEEDS_IMAGE
 from pytest_dcs.items import entry_of, probes_of, rule_of
+from pytest_dcs.launch_request import GPU_SPARK, SPARK_JOBS, needs_spark
 from pytest_dcs.options import NO_ENGINE
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_dcs.plan import Entry, Plan
 
 CHECKS = sorted(Path(__file__).with_name("checks").glob("[!_]*.py"))
-SPARK_PROBES = frozenset({"dcs_spark_smoke", "dcs_spark_deep_smoke", "dcs_spark"})
+SPARK_PROBES = frozenset({*SPARK_JOBS, GPU_SPARK})
 """Fixtures that need the runtime's Spark."""
 ON_DEMAND_PROBES = frozenset({"dcs_fuse_smoke"})
 """Fixtures whose probes only start when they are asked for: nobody has to wait for them last."""
@@ -111,10 +112,12 @@ class Collector:
         config = session.config
         if config.option.collectonly or hasattr(config, "workerinput"):
             return
+        gives_gpus = self.settings.gpus.value != gpu_request.NONE
         wanted = {
             entry.runtime.pyspark
             for entry in self.plan.entries
-            if is_given_spark(entry) and probes_of(session.items, entry) & SPARK_PROBES
+            if is_given_spark(entry)
+            and needs_spark(probes_of(session.items, entry), gives_gpus=gives_gpus)
         }
         for version in sorted(wanted):
             spark.provision(version, self.settings.cache_directory, self._say)

@@ -332,6 +332,16 @@ def dcs_gpu_smoke(_dcs_node: Launch, pytestconfig: pytest.Config) -> Smoke:
 
 
 @pytest.fixture(scope="session")
+def dcs_gpu_spark_smoke(_dcs_node: Launch, dcs_gpu_smoke: Smoke) -> Smoke:
+    """Return what Spark's tasks did with a GPU each; it runs after the trial of the GPUs."""
+    devices = dcs_gpu_smoke.facts.get("devices")
+    if not devices:
+        msg = "CUDA shows no GPU that Spark could give to a task"
+        raise rules.Blocked(msg)
+    return _dcs_node.gpu_spark_smoke(len(devices))
+
+
+@pytest.fixture(scope="session")
 def dcs_fuse_smoke(_dcs_started: Launch) -> FuseMount | None:
     """Return what a real FUSE mount found; None where the engine has no `/dev/fuse`."""
     return _dcs_started.fuse_smoke()

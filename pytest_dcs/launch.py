@@ -22,7 +22,16 @@ from pytest_dcs import (
 )
 from pytest_dcs.engines import ContainerSpec, LaunchFailed
 from pytest_dcs.errors import ContainerEnded, ProbeNotForeseen
-from pytest_dcs.launch_request import DEEP, GPU, LANGUAGE_SERVER, NOTEBOOK, R_SESSION, RUNNER, SPARK
+from pytest_dcs.launch_request import (
+    DEEP,
+    GPU,
+    GPU_SPARK,
+    LANGUAGE_SERVER,
+    NOTEBOOK,
+    R_SESSION,
+    RUNNER,
+    SPARK,
+)
 from pytest_dcs.shell import Shell
 from pytest_dcs.spark_jobs import SparkJobs
 
@@ -207,6 +216,10 @@ class Launch:
         if GPU not in self._probes:
             raise ProbeNotForeseen(GPU)
         return gpu_device.result(self._probes[GPU], gpu_device.TIMEOUT * self.time_factor)
+
+    def gpu_spark_smoke(self, devices: int) -> Smoke:
+        """Return what Spark's tasks did with a GPU each of the `devices` that CUDA shows."""
+        return self._spark_jobs(GPU_SPARK).on_gpus(devices)
 
     def fuse_smoke(self) -> fuse.FuseMount | None:
         """Return what a real FUSE mount found; None where the engine grants no `/dev/fuse`."""

@@ -21,7 +21,11 @@ NOTEBOOK = "dcs_notebook_smoke"
 LANGUAGE_SERVER = "dcs_language_server_smoke"
 R_SESSION = "dcs_r_smoke"
 GPU = "dcs_gpu_smoke"
+GPU_SPARK = "dcs_gpu_spark_smoke"
 """The fixtures by whose names a request says which probes will be read."""
+
+SPARK_JOBS = frozenset({SPARK, DEEP, RUNNER})
+"""Those that run in the driver or on further nodes."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,15 @@ class LaunchRequest:
     def with_cluster(self) -> bool:
         """Whether Spark runs on a cluster of further containers."""
         left_out = self.without & {"cluster", "standalone-cluster"}
-        return self.with_spark and self.spark_mode == "cluster" and not left_out
+        runs_jobs = bool(self.probes & SPARK_JOBS)
+        return runs_jobs and self.spark_mode == "cluster" and not left_out
 
     @property
     def with_spark(self) -> bool:
         """Whether any probe needs the runtime's Spark."""
-        return bool(self.probes & {SPARK, DEEP, RUNNER})
+        return needs_spark(self.probes, gives_gpus=self.gpus is not None)
+
+
+def needs_spark(probes: frozenset[str], *, gives_gpus: bool) -> bool:
+    """Tell whether any of the probes needs the runtime's Spark, where GPUs are given or not."""
+    return bool(probes & SPARK_JOBS) or (gives_gpus and GPU_SPARK in probes)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pytest_dcs import errors
 from pytest_dcs.image import archives
-from pytest_dcs.image.layer_reading import BROKEN, LayerCache
+from pytest_dcs.image.layer_cache import LayerCache
+from pytest_dcs.image.layer_reading import BROKEN
 from pytest_dcs.image.layers import Layers
 from pytest_dcs.image.readers import READERS
 from pytest_dcs.image.saved import read_saved

@@ -84,9 +84,9 @@ def activate(config: pytest.Config, settings: options.Settings) -> None:
 
         nightly.register(config, settings, summary)
     if adopting and not hasattr(config, "workerinput"):
-        from pytest_dcs import adoption
+        from pytest_dcs import adoption, waiver_file
 
-        adoption.refuse_unwritable(settings.waivers_file)
+        waiver_file.refuse_unwritable(settings.waivers_file)
         adopter = adoption.Adopter(config, settings.waivers_file, summary)
         config.pluginmanager.register(adopter, "dcs-adopter")
     if settings.remote.value:

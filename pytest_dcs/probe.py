@@ -34,8 +34,9 @@ __all__ = [
 DIRECTORY = "/opt/pytest-dcs/probes"
 """Where each probe has a folder of its own: a probe that starts while another still imports what
 they share must not write over it."""
-PACKAGES_DIRECTORY = "/opt/pytest-dcs/packages"
-"""Where packages lie that a probe brings: no other code of the image's finds them there."""
+PACKAGES = "packages"
+"""The folder in a probe's own where packages lie that it brings: no code of the image's finds them
+there."""
 SHARED = "dcs_*.py"
 """Modules that every probe finds beside itself."""
 LOG_LIMIT = 200_000
@@ -93,14 +94,14 @@ class Probe:
     ) -> Probe:
         """Copy a file of `pytest_dcs/probes` in and start it: `argv` followed by the file's path.
 
-        What probes share lies beside it; in a folder `packages` beside theirs lies the Python code
-        of a package of this process, if one is named.
+        What probes share lies beside it, and in its folder `packages` the Python code of a package
+        of this process, if one is named.
 
         Raises `ProbeFailed` when nothing starts, `ContainerEnded` and `EngineLost`.
         """
         path = put_probe(container, source)
         if package:
-            put_package(container, package)
+            put_package(container, package, PurePosixPath(path).parent)
         execution = Execution.start(
             container,
             [*argv, path],
@@ -183,10 +184,10 @@ def put_probe(container: Container, source: str) -> str:
     return f"{folder}/{source}"
 
 
-def put_package(container: Container, package: str) -> None:
-    """Copy the Python files of a package of this process to `PACKAGES_DIRECTORY`."""
+def put_package(container: Container, package: str, folder: PurePosixPath) -> None:
+    """Copy the Python files of a package of this process into the folder of a probe."""
     files = dict(_python_files(package, resources.files(package)))
-    container.put_archive("/", _archive(PACKAGES_DIRECTORY, files))
+    container.put_archive("/", _archive(str(folder / PACKAGES), files))
 
 
 def _python_files(path: str, folder: Traversable) -> Iterator[tuple[str, Traversable]]:

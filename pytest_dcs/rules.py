@@ -67,8 +67,8 @@ IMAGE_FIXTURE = "dcs_image"
 LAYERS_FIXTURE = "dcs_layers"
 """The fixture of the image's layers, which take a while to read and need no container."""
 
-GPU_PROBE = "dcs_gpu_smoke"
-"""The fixture of the probe that needs a GPU, which most machines that judge images have not."""
+GPU_PROBES = frozenset({"dcs_gpu_smoke", "dcs_gpu_spark_smoke"})
+"""The fixtures of the probes that need a GPU, which most machines that judge images have not."""
 
 REMOTE_PROBE = "dcs_remote"
 """The fixture of the launch on a real cluster."""

@@ -70,12 +70,18 @@ def parts(
 
 
 def of_image(image: Image) -> dict[str, Any]:
-    """Return what the image's config says, and its size where the engine knows it."""
+    """Return what the image's config says, if it is known, and the size, if the engine tells.
+
+    A run inside an image without its config sees the job's environment instead: not the image's.
+    """
+    size = {"image_bytes": image.size} if image.size else {}
+    if not image.config_known:
+        return size
     config = image.config
     return {
         "environment": {name: shown(name, value) for name, value in config.environment.items()},
         "layers": len(config.layers),
-        **({"image_bytes": image.size} if image.size else {}),
+        **size,
     }
 
 
@@ -114,6 +120,8 @@ def of_gpus(smoke: Smoke) -> dict[str, Any]:
     told = {
         "gpus": [device["name"] for device in smoke.facts.get("devices", [])],
         "gpu_driver": smoke.facts.get("driver", {}).get("version", ""),
+        "gpu_framework": smoke.facts.get("framework", ""),
+        "nccl": smoke.facts.get("nccl", ""),
         "measurements": smoke.facts.get("measurements", {}),
     }
     return {name: value for name, value in told.items() if value}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from pytest_dcs import class_data, node, notebook, runtimes, spark, spark_cluster
+from pytest_dcs import class_data, gpu_spark, node, notebook, runtimes, spark, spark_cluster
 from pytest_dcs.errors import ProbeNotForeseen, SetupError
 from pytest_dcs.launch_request import DEEP, NOTEBOOK, RUNNER, SPARK
 from pytest_dcs.spark_runner import SparkRunner
@@ -97,6 +97,23 @@ class SparkJobs:
             timeout=TIMEOUT * node.time_factor(self._container),
         )
 
+    def on_gpus(self, devices: int) -> Smoke:
+        """Return what tasks found that were given a GPU each, of those that CUDA shows.
+
+        It starts when the reference job has ended, and is over when it returns: who measures the
+        GPUs meanwhile would see it. Raises `ProbeFailed`, `ContainerEnded` and `EngineLost`.
+        """
+        self._wait_for_reference()
+        probe = gpu_spark.start(
+            self._container,
+            python=node.python_of(self.request.image.config),
+            devices=devices,
+            driver_options=self._options_of_driver(),
+            java_options=java_options(self.request, tuned=self._tuned),
+        )
+        self._shell.protect(probe.pid)
+        return probe.result(gpu_spark.TIMEOUT * node.time_factor(self._container))
+
     @property
     def _container(self) -> Container:
         return self._shell.container
@@ -107,10 +124,13 @@ class SparkJobs:
 
     @property
     def _driver_options(self) -> str:
-        """The options of the driver's JVM, those that the image itself sets among them."""
-        own = self.request.image.config.environment.get("SPARK_SUBMIT_OPTS", "")
+        """The options of a job's driver, with the class-data archive."""
         java = self._java if self._tuned else None
-        archive = class_data.options(self.request.runtime.pyspark, java)
+        return self._options_of_driver(class_data.options(self.request.runtime.pyspark, java))
+
+    def _options_of_driver(self, archive: str = "") -> str:
+        """Return the options of a driver's JVM, those that the image itself sets among them."""
+        own = self.request.image.config.environment.get("SPARK_SUBMIT_OPTS", "")
         options = (own, java_options(self.request, tuned=self._tuned), archive)
         return " ".join(filter(None, options))
 

@@ -116,6 +116,9 @@ def _parts_of(variant: Variant) -> frozenset[Part]:
 
 def parts_of_rule(rule: Rule) -> frozenset[Part]:
     """Return what must be judged for a rule beside the container."""
+    if rule.probe in rules.GPU_PROBES:
+        # No sample is given a GPU: these do not apply, and start nothing.
+        return frozenset()
     parts: set[Part] = set()
     if rule.family == "NB":
         parts.add("notebook")

@@ -115,7 +115,7 @@ def told(built: Built) -> str:
         f"written {built.path}: {built.size / 1e6:.1f} MB, for Python {wheels.PYTHONS[0]} to "
         f"{wheels.PYTHONS[-1]}\n"
         f"run it in the image's container, as root:\n"
-        f"  python3 -I -S {built.path.name} --dcs-runtime=15.4 > run.json\n"
+        f"  python3 -I -S {built.path.name} --dcs-image=acme/ml:1.4 --dcs-runtime=15.4 > run.json\n"
         f"it brings {', '.join(built.packages)}\n"
         f"it does not bring\n{left_out}\n"
         "  Spark: has 300 MB; rules that need it run where DCS_CACHE names a folder that has it\n"

@@ -1,4 +1,4 @@
-"""GPU: what CUDA, the image's framework and NCCL do on a real GPU, stage by stage.
+"""GPU: what CUDA, the image's framework, NCCL and Spark do on a real GPU, stage by stage.
 
 A stage blocks those that would fail for its reason, so that one fault is one finding. Where there
 is no GPU the rules are skipped, and the verdict says that the GPU was not tested.
@@ -233,3 +233,33 @@ def test_parts_are_seen(dcs_gpu_smoke: Smoke) -> None:
     Fix: remove `ENV CUDA_VISIBLE_DEVICES=GPU-…` from the Dockerfile; the node names the part.
     """
     require_stage(dcs_gpu_smoke, "mig", "parts of GPUs, where the GPUs are divided")
+
+
+@rule(
+    "GPU039",
+    "spark-gives-gpus-to-tasks",
+    level="fail",
+    effect="disables-feature",
+    feature="gpu",
+    where="container",
+    requires=("GPU032", "SPK005"),
+    sources=(
+        "https://github.com/databricks/containers/blob/master/experimental/ubuntu/ganglia/start_spark_slave.sh",
+        GPU_PAGE,
+        "https://spark.apache.org/docs/latest/configuration.html#custom-resource-scheduling-and-configuration-overview",
+    ),
+)
+def test_spark_gives_gpus_to_tasks(dcs_gpu_spark_smoke: Smoke) -> None:
+    """A worker looks for nvidia-smi on PATH and asks it, by a script, for the GPUs that Spark may
+    give to tasks. A worker that finds none has none to give, and what asks for GPUs waits for ever:
+    "Initial job has not accepted any resources; check your cluster UI to ensure that workers are
+    registered and have sufficient resources". A task sees its own GPU alone, by
+    CUDA_VISIBLE_DEVICES; what sets that again when Python starts lets all tasks share one.
+
+    Fix: `ENV PATH=$PATH:/usr/bin`, no nvidia-smi of the image's own, `RUN apt-get purge -y
+    'nvidia-utils-*'`, and no CUDA_VISIBLE_DEVICES in sitecustomize.py or files *.pth.
+    """
+    smoke = dcs_gpu_spark_smoke
+    require_stage(smoke, "discovery", "the numbers of the GPUs, as a worker of Spark asks for them")
+    require_stage(smoke, "tasks", "one GPU for each of as many tasks as there are GPUs")
+    require_stage(smoke, "devices", "a process that finds the GPU of its task, and uses it")

@@ -153,7 +153,8 @@ def test_pandas_udf(dcs_spark_smoke: Smoke) -> None:
     found."
 
     Fix: `RUN /databricks/python3/bin/pip install pandas==1.5.3 pyarrow==14.0.1` for 15.4; for other
-    runtimes the versions of their official image.
+    runtimes the versions of their official image. Leave out an `ENV PYSPARK_PYTHON` that names
+    another Python: workers use that one.
     """
     require_stage(dcs_spark_smoke, "pandas-udf", "the results of a function on pandas columns")
 

@@ -14,25 +14,21 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from typing import IO, TYPE_CHECKING, Any
 
-import docker
 from docker.errors import (
     APIError,
     DockerException,
     NotFound,
-    create_api_error_from_http_exception,
 )
-from docker.tls import TLSConfig
 from docker.types import Healthcheck, LogConfig, Mount
-from requests.exceptions import HTTPError as HTTPStatusError
 from urllib3.exceptions import HTTPError
 
 from pytest_dcs import errors
 from pytest_dcs.engines import LaunchFailed, docker_volume, endpoint, reaper, words
+from pytest_dcs.engines.docker_client import SAVE_BLOCK, connect, saved
 from pytest_dcs.engines.docker_container import (
     DockerContainer,
     Lifeline,
     asking,
-    causes,
     connection,
     explanation,
     remove,
@@ -50,7 +46,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from pytest_dcs.engines import ContainerSpec, PullPolicy
-    from pytest_dcs.engines.endpoint import Endpoint
     from pytest_dcs.image import Image
 
 logger = logging.getLogger(__name__)
@@ -64,12 +59,6 @@ LABEL_KEEP = "pytest-dcs.keep"
 
 LIFETIME = 24 * 3600
 """Seconds after which a later run may remove what a run has left behind."""
-TIMEOUT = 120
-"""Seconds that the engine may take for one answer, pulls excepted."""
-SAVE_TIMEOUT = 900
-"""Seconds until the first byte of a saved image: older engines copy it to a folder before."""
-SAVE_BLOCK = 1 << 20
-"""Bytes that are read at a time."""
 REAPER_TIMEOUT = 5.0
 """Seconds that a normal end waits for the reaper, which goes on by itself after them."""
 
@@ -87,7 +76,7 @@ class DockerEngine:
     def __init__(self) -> None:
         """Connect; raises `NoEngine`, `EngineDenied` and the errors of a broken configuration."""
         self._endpoint = endpoint.choose()
-        self._api = _connect(self._endpoint)
+        self._api = connect(self._endpoint)
         self._owner = uuid.uuid4().hex
         self._reaper: subprocess.Popen[bytes] | None = None
         self._containers: list[DockerContainer] = []
@@ -125,10 +114,10 @@ class DockerEngine:
         also while the tar is read.
         """
         # A client of its own, because this may run beside all others.
-        client = _connect(self._endpoint)
+        client = connect(self._endpoint)
         try:
             with asking(f"save {', '.join(image.reference for image in images)}"):
-                pieces = _saved(client, [image.id for image in images])
+                pieces = saved(client, [image.id for image in images])
                 yield io.BufferedReader(Pieces(pieces), SAVE_BLOCK)
         finally:
             client.close()
@@ -345,47 +334,6 @@ class DockerEngine:
         assert self._reaper.stdin is not None
         self._reaper.stdin.write(json.dumps(order).encode() + b"\n")
         self._reaper.stdin.flush()
-
-
-class _Client(docker.APIClient):
-    """The SDK's client, which trusts the authority that the user gave for the engine."""
-
-    def merge_environment_settings(
-        self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any
-    ) -> Any:
-        """Keep REQUESTS_CA_BUNDLE from replacing it: https://github.com/psf/requests/issues/3829."""
-        own = self.verify if verify is None else verify
-        return super().merge_environment_settings(url, proxies, stream, own, cert)
-
-
-def _connect(chosen: Endpoint) -> docker.APIClient:
-    address, files = chosen.address, chosen.tls
-    try:
-        tls = files and TLSConfig(
-            client_cert=(files.certificate, files.key) if files.certificate and files.key else None,
-            ca_cert=files.authority,
-            verify=files.verify,
-        )
-        return _Client(address, version="auto", timeout=TIMEOUT, tls=tls or False)
-    except (DockerException, OSError, ValueError) as error:
-        if any(isinstance(cause, PermissionError) for cause in causes(error)):
-            raise errors.EngineDenied(address) from error
-        raise errors.NoEngine(address, root_cause(error)) from error
-
-
-def _saved(client: docker.APIClient, names: list[str]) -> Iterator[bytes]:
-    """Return a tar of images in pieces; the SDK's own method takes one image.
-
-    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageGetAll
-    """
-    address = f"{client.base_url}/v{client.api_version}/images/get"
-    response = client.get(address, params={"names": names}, stream=True, timeout=SAVE_TIMEOUT)
-    try:
-        response.raise_for_status()
-    except HTTPStatusError as error:
-        raise create_api_error_from_http_exception(error) from error
-    pieces: Iterator[bytes] = response.iter_content(SAVE_BLOCK)
-    return pieces
 
 
 def _is_left(labels: Mapping[str, str], *, kept: bool) -> bool:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from _typeshed import WriteableBuffer
 
-    from pytest_dcs.image.layer_reading import LayerCache
+    from pytest_dcs.image.layer_cache import LayerCache
 
 Document = dict[str, Any]
 

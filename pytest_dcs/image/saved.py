@@ -16,7 +16,7 @@ from pytest_dcs.image.layers import Layers
 if TYPE_CHECKING:
     import io
 
-    from pytest_dcs.image.layer_reading import LayerCache
+    from pytest_dcs.image.layer_cache import LayerCache
     from pytest_dcs.image.layers import Layer
 
 MANIFEST = "manifest.json"

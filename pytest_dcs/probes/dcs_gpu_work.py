@@ -16,6 +16,7 @@ COPIED = 64 * MEBIBYTE
 COUNT = 1 << 18
 """How many numbers the kernel computes; all are small enough for float32 to have them exactly."""
 BYTES = 4 * COUNT
+VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 def copy(driver, device):
@@ -30,6 +31,12 @@ def copy(driver, device):
         same = ctypes.string_at(buffer, COPIED) == pattern
     need(same, "%s gave back other bytes than it was given" % device)
     return COPIED / there / 1e9, COPIED / back / 1e9
+
+
+def visible():
+    """Return what the environment says of the devices that CUDA shows."""
+    value = os.environ.get(VISIBLE)
+    return "%s is not set" % VISIBLE if value is None else "%s is %r" % (VISIBLE, value)
 
 
 def timed(function, *arguments):

@@ -75,11 +75,20 @@ class Nvml(Library):
                 return handle
         return None
 
+    def identifier(self, number):
+        """Return the UUID of the GPU to which nvidia-smi gives a number, as CUDA tells it."""
+        return self.text("nvmlDeviceGetUUID", self.handle(number)).partition("-")[2]
+
+    def handle(self, number):
+        """Return the handle of the GPU to which nvidia-smi gives a number."""
+        handle = ctypes.c_void_p()
+        self.call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(number), ctypes.byref(handle))
+        return handle
+
     def mig_mode(self, number):
         """Return the current mode of a GPU, 0 where it knows no such mode."""
-        handle, mode, pending = ctypes.c_void_p(), ctypes.c_uint(), ctypes.c_uint()
-        self.call("nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(number), ctypes.byref(handle))
+        mode, pending = ctypes.c_uint(), ctypes.c_uint()
         status = self.library.nvmlDeviceGetMigMode(
-            handle, ctypes.byref(mode), ctypes.byref(pending)
+            self.handle(number), ctypes.byref(mode), ctypes.byref(pending)
         )
         return 0 if status else mode.value

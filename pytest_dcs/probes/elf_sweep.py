@@ -19,8 +19,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from dcs_elf import Loader, Unreadable, damage, loader_of, read_cache, read_headers
 from dcs_packages import LIBRARY, Owners, sites
 
-PACKAGES = os.path.abspath(os.path.join(sys.path[0], "..", "..", "packages"))
-"""Where pyelftools lies: apart from the probes, so that none of the image's jobs finds it."""
+PACKAGES = os.path.join(sys.path[0], "packages")
+"""Where pyelftools lies: in a folder of its own, so that none of the image's jobs finds it."""
 
 OPTIONS = "PYTEST_DCS_ELF"
 """The variable with a JSON object of options; `pytest_dcs/elf.py` writes it."""

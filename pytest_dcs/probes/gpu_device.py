@@ -26,7 +26,7 @@ from dcs_cuda import (
     LibraryFailed,
 )
 from dcs_gpu_kernel import find_nvrtc
-from dcs_gpu_work import MEBIBYTE, compiled, compute, copy
+from dcs_gpu_work import MEBIBYTE, compiled, compute, copy, visible
 from dcs_nccl import add_up, find_nccl
 from dcs_nvml import Nvml
 from dcs_processes import run_command
@@ -46,7 +46,6 @@ STAGES = (
     "release",
     "nccl",
 )
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 HELD = 256 * MEBIBYTE
 """What is taken, and must be free again when whoever took it has ended."""
 SLACK = 32 * MEBIBYTE
@@ -205,12 +204,6 @@ class Trial:
 def own_command(*task):
     """Return the command that runs a task in a process of its own."""
     return [sys.executable, "-I", "-X", "faulthandler", os.path.abspath(__file__), *task]
-
-
-def visible():
-    """Return what the environment says of the devices that CUDA shows."""
-    value = os.environ.get(VISIBLE)
-    return "%s is not set" % VISIBLE if value is None else "%s is %r" % (VISIBLE, value)
 
 
 def mapped(stem):

@@ -22,8 +22,8 @@ from dcs_cuda_files import CudaFiles
 from dcs_elf import Loader, loader_of, read_cache
 from dcs_packages import Owners, sites
 
-PACKAGES = os.path.abspath(os.path.join(sys.path[0], "..", "..", "packages"))
-"""Where pyelftools lies: apart from the probes, so that none of the image's jobs finds it."""
+PACKAGES = os.path.join(sys.path[0], "packages")
+"""Where pyelftools lies: in a folder of its own, so that none of the image's jobs finds it."""
 
 OPTIONS = "PYTEST_DCS_GPU_LIBRARIES"
 """The variable with a JSON object of options; `pytest_dcs/gpu_libraries.py` writes it."""

@@ -19,7 +19,7 @@ Kind = Literal[
     "rule", "version", "size", "speed", "path", "ENV", "python package", "system package"
 ]
 
-VERSIONS = ("os", "java", "python", "gpu_driver")
+VERSIONS = ("os", "java", "python", "gpu_driver", "gpu_framework", "nccl")
 PACKAGES: dict[Kind, str] = {
     "python package": "python_packages",
     "system package": "system_packages",

@@ -103,7 +103,7 @@ class Judgement:
         """Whether the image may be released."""
         if self.having("fail") or self.own_failures:
             return "NOT releasable"
-        if self.lost or self.having("blocked"):
+        if self.lost or self.having("blocked") or self.having("error"):
             return "inconclusive"
         return "releasable" if self.proved_something else "inconclusive"
 

@@ -28,7 +28,7 @@ def untested(judgement: Judgement, entry: Entry) -> str:
     found = [
         finding
         for finding in judgement.findings.values()
-        if catalogue[finding.rule].probe == rules.GPU_PROBE
+        if catalogue[finding.rule].probe in rules.GPU_PROBES
     ]
     told = [
         each.headline

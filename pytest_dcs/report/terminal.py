@@ -169,7 +169,7 @@ class Summary:
         for entry, judgement in judged:
             verdict = judgement.verdict
             terminalreporter.write_line(f"{entry.title}: {verdict}", **COLOURS[verdict])
-            for line in lines_of(judgement, entry, self.settings.engine.value):
+            for line in lines_of(judgement, entry, self.settings):
                 terminalreporter.write_line(f"  {line}")
             for line in self._standing_lines(judgement):
                 terminalreporter.write_line(f"  {line}")
@@ -190,12 +190,15 @@ class Summary:
             yield from comparison.lines_of(compared, entry.runtime.version, whole=whole)
 
 
-def lines_of(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
+def lines_of(judgement: Judgement, entry: Entry, settings: Settings) -> Iterator[str]:
     """Yield what is said below a verdict."""
     yield counts(judgement)
     yield from launch_lines(judgement)
     if judgement.lost:
         yield f"stopped {judgement.lost}"
+    for finding in judgement.having("error"):
+        if finding.headline != judgement.lost:
+            yield f"error   {finding.title}: the check broke, not the image: {finding.headline}"
     for finding in judgement.having("fail"):
         yield f"FAIL    {finding.title}: {finding.headline}"
     for finding in judgement.findings.values():
@@ -208,7 +211,7 @@ def lines_of(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
         yield f"        {first_line(rules.catalogue()[finding.rule].fix)}"
     yield from blocked_lines(judgement.having("blocked"))
     yield from waiver_lines(judgement)
-    yield from unproven_lines(judgement, entry, engine)
+    yield from unproven_lines(judgement, entry, settings)
     kept = {finding.container for finding in judgement.findings.values() if finding.container}
     for name in sorted(kept):
         yield f"kept    docker exec -it {name} bash; remove it with `python -m pytest_dcs sweep`"
@@ -263,7 +266,7 @@ def waiver_lines(judgement: Judgement) -> Iterator[str]:
             yield f"waiver  {finding.title} has ended or soon will ({finding.ending_waiver})"
 
 
-def unproven_lines(judgement: Judgement, entry: Entry, engine: str) -> Iterator[str]:
+def unproven_lines(judgement: Judgement, entry: Entry, settings: Settings) -> Iterator[str]:
     """Yield what a reader might think was checked and was not."""
     catalogue = {
         rule.id: rule
@@ -279,17 +282,19 @@ def unproven_lines(judgement: Judgement, entry: Entry, engine: str) -> Iterator[
             yield f"note    no rule looks at {feature} yet"
     judged = {finding.rule for finding in judgement.findings.values()}
     missing = [rule for rule in catalogue.values() if rule.id not in judged]
-    if engine == NO_ENGINE:
+    if settings.engine.value == NO_ENGINE:
         dynamic = [rule for rule in missing if rule.where != "image"]
         missing = [rule for rule in missing if rule.where == "image"]
         if dynamic:
             count = len(dynamic)
             yield f"note    {count} rules need a container and were not run, see --dcs-engine"
-    deep = [rule for rule in missing if rule.probe == rules.DEEP_PROBE]
-    if deep and judged:
-        yield f"note    {len(deep)} rules of the deep Spark job were not run, see --dcs-deep"
-    if len(missing) > len(deep) and judged:
-        yield f"note    {len(missing) - len(deep)} of {len(catalogue)} rules were not selected"
+    if judged and not settings.deep.value:
+        deep = [rule for rule in missing if rule.probe == rules.DEEP_PROBE]
+        missing = [rule for rule in missing if rule.probe != rules.DEEP_PROBE]
+        if deep:
+            yield f"note    {len(deep)} rules of the deep Spark job were not run, see --dcs-deep"
+    if judged and missing:
+        yield f"note    {len(missing)} of {len(catalogue)} rules were not selected"
     if entry.guessed:
         yield f"note    the runtime is {entry.runtime_source}, with --dcs-runtime"
 

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_dcs import errors
 from pytest_dcs.image import archives
-from pytest_dcs.image.layer_reading import LayerCache
+from pytest_dcs.image.layer_cache import LayerCache
 from pytest_dcs.layer_readings import LayerReadings
 
 if TYPE_CHECKING:

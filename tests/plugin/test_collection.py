@@ -94,7 +94,7 @@ def test_own_tests_run_behind_the_rules_and_before_slow_probes(dcs: pytest.Pytes
     modules = [line.partition("::")[0] for line in result.outlines if "::" in line]
     assert modules[0] == "dcs/image"
     behind = modules[modules.index("image_tests/test_own.py") + 1 :]
-    not_waited_for = {None, rules.DEEP_PROBE, *collect.ON_DEMAND_PROBES}
+    not_waited_for = {None, rules.DEEP_PROBE, rules.REMOTE_PROBE, *collect.ON_DEMAND_PROBES}
     slow = [rule for rule in rules.catalogue().values() if rule.probe not in not_waited_for]
     assert sorted(behind) == sorted(rule.check.partition("::")[0] for rule in slow)
 

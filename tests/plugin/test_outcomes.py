@@ -8,6 +8,14 @@ from pytest_dcs.report.findings import INCONCLUSIVE
 
 from .conftest import STATIC, junit_properties
 
+BREAKING_FIXTURE = """
+
+
+@pytest.fixture
+def dcs_image():
+    return None
+"""
+
 FAILING_SPARK = """
 
 from pytest_dcs.stages import Smoke, Stage
@@ -67,6 +75,20 @@ def test_a_failing_spark_stage_keeps_the_end_of_the_drivers_log(
     # The override asks for no image; the finding still is about one.
     result.stdout.fnmatch_lines(["good:1 * on 15.4: NOT releasable", "*FAIL    SPK004*boom*"])
     result.stdout.no_fnmatch_line("line 0")
+
+
+def test_a_check_that_breaks_says_nothing_of_the_image(dcs: pytest.Pytester) -> None:
+    with (dcs.path / "conftest.py").open("a") as conftest:
+        conftest.write(BREAKING_FIXTURE)
+    result = dcs.runpytest("--dcs-image=good:1", "--dcs-runtime=15.4", "--dcs-select=IMG001,IMG002")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        [
+            "good:1 * on 15.4: inconclusive",
+            "  error   IMG001 *: the check broke, not the image: *'NoneType'*'config'",
+        ]
+    )
+    result.stdout.no_fnmatch_line("*  FAIL *")
 
 
 def test_a_failure_shows_no_python_source(dcs: pytest.Pytester) -> None:
@@ -146,7 +168,18 @@ def test_a_need_that_the_runtime_does_not_have_does_not_apply(dcs: pytest.Pytest
 
 def test_a_verdict_over_part_of_the_rules_says_so(dcs: pytest.Pytester) -> None:
     result = dcs.runpytest("--dcs-image=good:1", *STATIC)
+    result.stdout.fnmatch_lines(
+        [
+            "*note    * of the deep Spark job *, see --dcs-deep",
+            "*note    * of * rules were not selected",
+        ]
+    )
+
+
+def test_who_asked_for_the_deep_job_is_not_sent_to_it(dcs: pytest.Pytester) -> None:
+    result = dcs.runpytest("--dcs-image=good:1", *STATIC, "--dcs-deep")
     result.stdout.fnmatch_lines(["*note    * of * rules were not selected"])
+    result.stdout.no_fnmatch_line("*see --dcs-deep")
 
 
 def test_junit_properties_name_rule_outcome_and_finding(dcs: pytest.Pytester) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_dcs import adoption, errors, runtimes, waivers
+from pytest_dcs import adoption, errors, runtimes, waiver_file, waivers
 from pytest_dcs.image import Image, ImageConfig
 from pytest_dcs.plan import Entry
 from pytest_dcs.report.findings import Finding, Judgement, Outcome
@@ -117,7 +117,7 @@ def test_no_secret_gets_into_the_file() -> None:
         message=f"index: found {MADE_UP}; needed none",
         items=(Item("index", MADE_UP, "none"),),
     )
-    assert "robot" not in adoption.document(adopted(entry, told).waivers, TODAY)
+    assert "robot" not in waiver_file.document(adopted(entry, told).waivers, TODAY)
     named = adopted(entry, finding_of(entry, f"ENV PIP_INDEX_URL={MADE_UP}"))
     assert not named.waivers
     assert "robot" not in named.left[0]
@@ -138,7 +138,7 @@ def test_any_subject_can_be_read_back(tmp_path: Path, subject: str) -> None:
     entry = entry_of()
     made = adopted(entry, finding_of(entry, subject, "another")).waivers
     path = tmp_path / "dcs-waivers.toml"
-    adoption.append(path, adoption.document(made, TODAY))
+    waiver_file.append(path, waiver_file.document(made, TODAY))
     assert waivers.load(path) == made
 
 
@@ -148,11 +148,11 @@ def test_what_stands_in_the_file_stays(tmp_path: Path, before: str) -> None:
     path.write_bytes(before.encode())
     entry = entry_of()
     made = adopted(entry, finding_of(entry, "nohup")).waivers
-    adoption.append(path, adoption.document(made, TODAY))
+    waiver_file.append(path, waiver_file.document(made, TODAY))
     assert path.read_bytes().startswith(before.encode())
     assert waivers.load(path) == made
 
 
 def test_a_folder_that_is_not_there_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(errors.WaiversNotWritten):
-        adoption.refuse_unwritable(tmp_path / "none" / "dcs-waivers.toml")
+        waiver_file.refuse_unwritable(tmp_path / "none" / "dcs-waivers.toml")

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_dcs import errors
 from pytest_dcs.image import archives
-from pytest_dcs.image.layer_reading import LayerCache
+from pytest_dcs.image.layer_cache import LayerCache
 from sample_images import layouts
 from sample_images.layouts import Layout
 

@@ -189,7 +189,7 @@ def test_the_command_says_what_is_in_the_file_and_what_is_not(
     assert main(["bundle", str(tmp_path / "out.pyz")]) == 0
     said = capsys.readouterr().out
     assert "MB, for Python 3.10 to 3.14" in said
-    assert "python3 -I -S out.pyz --dcs-runtime=15.4 > run.json" in said
+    assert "python3 -I -S out.pyz --dcs-image=acme/ml:1.4 --dcs-runtime=15.4 > run.json" in said
     assert "it brings alpha 1.0, beta 1.0" in said
     assert "  docker: starts containers" in said
 

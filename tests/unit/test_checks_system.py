@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +9,7 @@ from pytest_dcs.checks import system, system_files
 from pytest_dcs.inventory import Inventory, OsRelease, User
 from pytest_dcs.rules import Blocked, NotApplicable, RuleBroken
 
-from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, finding_of
+from .fake_host import EMPTY_FILE, MISSING, FakeHost, Result, an_image, finding_of
 
 ADDRESSES = """\
 1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever
@@ -143,14 +144,24 @@ def test_tmp_must_take_programs() -> None:
 
 def test_a_host_name_without_address_is_found() -> None:
     address = Result("172.18.0.2      1123-093000-dcslocal-10-0-0-2\n")
-    system_files.test_host_name_resolves(FakeHost({"getent": address}))
-    found = finding_of(system_files.test_host_name_resolves, FakeHost({"getent": Result(rc=2)}))
+    system_files.test_host_name_resolves(FakeHost({"getent": address}), an_image())
+    unknown = FakeHost({"getent": Result(rc=2)})
+    found = finding_of(system_files.test_host_name_resolves, unknown, an_image())
     assert "exit status 2" in found
+
+
+def test_a_machine_that_gives_its_name_no_address_is_not_the_images_fault() -> None:
+    inside = replace(an_image(), seen_from="inside")
+    without = FakeHost({"getent": Result(rc=2), "/etc/hosts": Result(rc=1)})
+    with pytest.raises(NotApplicable):
+        system_files.test_host_name_resolves(without, inside)
+    with_it = FakeHost({"getent": Result(rc=2), "/etc/hosts": Result()})
+    assert "exit status 2" in finding_of(system_files.test_host_name_resolves, with_it, inside)
 
 
 def test_an_image_without_getent_is_left_to_the_spark_job() -> None:
     with pytest.raises(NotApplicable):
-        system_files.test_host_name_resolves(FakeHost({"getent": MISSING}))
+        system_files.test_host_name_resolves(FakeHost({"getent": MISSING}), an_image())
 
 
 @pytest.mark.parametrize("result", [MISSING, EMPTY_FILE], ids=["missing", "empty"])

@@ -160,7 +160,13 @@ def test_a_snapshot_tells_each_fact_once_and_as_plain_data() -> None:
     spark = Smoke(
         (Stage("sql", "passed", seconds=2.0), Stage("rdd", "failed", seconds=9.0)), "", {}
     )
-    gpu = Smoke((), "", {"devices": [{"name": "A GPU"}], "measurements": {"matmul_tflop_s": 1.0}})
+    of_gpu = {
+        "devices": [{"name": "A GPU"}],
+        "driver": {"version": "535.1"},
+        "framework": "torch 2.4.1",
+        "measurements": {"matmul_tflop_s": 1.0},
+    }
+    gpu = Smoke((), "", of_gpu)
     snapshots = snapshot.Snapshots()
     assert snapshots.more("entry", image, {}, None) == {
         "environment": {},
@@ -184,11 +190,19 @@ def test_a_snapshot_tells_each_fact_once_and_as_plain_data() -> None:
         "largest_layer_bytes": 3,
         "spark_seconds": {"sql": 2.0},
         "gpus": ["A GPU"],
+        "gpu_driver": "535.1",
+        "gpu_framework": "torch 2.4.1",
         "measurements": {"matmul_tflop_s": 1.0},
     }
     assert json.loads(json.dumps(more)) == more
     assert snapshots.more("entry", image, fixtures, None) == {}
     assert snapshots.more("another", image, fixtures, None)
+
+
+def test_a_snapshot_without_the_images_config_says_nothing_of_its_environment() -> None:
+    seen = ImageConfig(environment={"OF_THE_JOB": "1"}, layers=("a",))
+    image = Image("acme/ml:1", "", seen, size=5, config_known=False)
+    assert snapshot.of_image(image) == {"image_bytes": 5}
 
 
 def test_the_document_that_the_manual_shows_can_be_read() -> None:

@@ -142,8 +142,8 @@ def test_the_gpus_are_not_tried_for_a_reason(
     assert bool(found) == bool(reason)
 
 
-def test_the_fixture_has_one_name() -> None:
-    assert launch_request.GPU == rules.GPU_PROBE
+def test_the_fixtures_have_one_name() -> None:
+    assert {launch_request.GPU, launch_request.GPU_SPARK} == rules.GPU_PROBES
 
 
 def smoke_of(stage: str, outcome: Any, detail: str, left_out: bool = False) -> Smoke:
@@ -158,7 +158,7 @@ each_rule = pytest.mark.parametrize(
 
 def test_every_rule_about_a_gpu_reads_a_stage_of_the_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(GPU_RULES) == {
-        rule.id for rule in catalogue().values() if rule.probe == rules.GPU_PROBE
+        rule.id for rule in catalogue().values() if rule.probe == launch_request.GPU
     }
     monkeypatch.syspath_prepend(Path(gpu_device.__file__).parent / "probes")
     probe = importlib.import_module("gpu_device")
@@ -219,6 +219,7 @@ def judgement_of(rule: str, outcome: Outcome, message: str = "") -> Judgement:
         (judgement_of("GPU037", "not-applicable", "there is one GPU"), ""),
         (judgement_of("GPU030", "blocked", "GPU not tested: why"), ""),
         (judgement_of("GPU030", "pass"), ""),
+        (judgement_of("GPU039", "not-applicable", "GPU not tested: why"), "GPU not tested: why"),
         (judgement_of("PY001", "pass"), "GPU not tested: no rule that needs one was run"),
     ],
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import venv
@@ -22,13 +21,12 @@ from pytest_dcs import gpu_device
 from pytest_dcs.probe import Document, Probe
 from pytest_dcs.stages import StagedProbe
 
+from .gpu_stand_in import LIBRARY, NAMES, build
+
 if TYPE_CHECKING:
     from pytest_dcs.stages import Smoke, Stage
 
-SOURCE = Path(__file__).parent / "gpu_stand_in" / "gpu.c"
 PROBE = Path(gpu_device.__file__).parent / "probes" / gpu_device.TRIAL
-LIBRARY = "libcuda.so.550.54.14"
-NAMES = ("libcuda.so.1", "libnvidia-ml.so.1", "libnvrtc.so.12", "libnccl.so.2")
 TIMEOUT = 60.0
 
 TORCH = '''
@@ -139,12 +137,8 @@ class Finished:
 
 @pytest.fixture(scope="session")
 def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        pytest.skip("needs a compiler for C: apt-get install gcc")
     folder = tmp_path_factory.mktemp("libraries")
-    library = folder / LIBRARY
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE], check=True)
+    library = build(folder)
     for name in NAMES:
         folder.joinpath(name).symlink_to(library)
     return folder

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sample_images import kill_table
+from pytest_dcs import rules
+from sample_images import kill_table, variants
 from sample_images.judging import Judged
 from sample_images.kill_table_page import (
     ALSO_RED,
@@ -28,7 +29,7 @@ from sample_images.samples import all_samples
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DOCUMENTS = Path(__file__).parents[2] / "docs"
+PAGE = Path(__file__).parents[2] / "docs" / "kill-table.md"
 BROKEN = Verdict(red=("bash",), below=())
 SOUND = Verdict(red=(), below=())
 CANARY = PEERS[-1]
@@ -47,6 +48,22 @@ def rows_of(page: str) -> Iterator[list[str]]:
     for line in page.splitlines():
         if line.startswith("| `"):
             yield [field.strip() for field in line.strip("|").split("|")]
+
+
+def test_the_page_names_the_images_and_rules_of_today() -> None:
+    written = {fields[0].strip("`"): fields[1] for fields in rows_of(PAGE.read_text())}
+    order = list(rules.catalogue())
+    expected = {
+        each.id: ", ".join(sorted({*each.fails, *each.advice}, key=order.index))
+        for each in variants.load("broken")
+    }
+    assert written == expected, "run: python -m sample_images.kill_table > docs/kill-table.md"
+
+
+def test_every_cell_of_the_page_says_something() -> None:
+    for fields in rows_of(PAGE.read_text()):
+        assert len(fields) == 2 + len(PEERS)
+        assert all(fields)
 
 
 @pytest.mark.parametrize(
@@ -124,4 +141,4 @@ def test_what_the_good_image_gives_as_well_finds_nothing() -> None:
 def test_every_tool_is_linked_to_what_it_was_given() -> None:
     for peer in PEERS:
         for link in re.findall(r"\]\((?!https://)([^)]+)\)", peer.given):
-            assert (DOCUMENTS / link).exists()
+            assert (PAGE.parent / link).exists()

@@ -14,7 +14,8 @@ import pytest
 
 from pytest_dcs.image import History, Image, ImageConfig
 from pytest_dcs.image.archives import verified
-from pytest_dcs.image.layer_reading import BROKEN, LayerCache, read_layer
+from pytest_dcs.image.layer_cache import LayerCache
+from pytest_dcs.image.layer_reading import BROKEN, read_layer
 from pytest_dcs.image.layers import File, Layer, Layers
 from pytest_dcs.image.saved import read_saved
 

@@ -118,6 +118,7 @@ def test_a_command_sees_the_end_of_its_input(container: LocalContainer) -> None:
 def test_input_for_a_command_that_has_ended_is_refused(container: LocalContainer) -> None:
     process = container.start(["true"])
     everything(process)
+    assert process.returncode() == 0
     with pytest.raises(BrokenPipeError):
         process.write(b"more")
     process.close()

@@ -12,7 +12,7 @@ import tarfile
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -174,12 +174,19 @@ def test_the_report_and_the_log_are_told_apart(container: LocalContainer) -> Non
     assert document.log == "a warning\n"
 
 
+def put_with_package(container: LocalContainer, source: str) -> Path:
+    """Return the folder in which a probe and what it brings lie."""
+    folder = PurePosixPath(probe.put_probe(container, source)).parent
+    probe.put_package(container, "elftools", folder)
+    return Path(f"{container.root}{folder}")
+
+
 def test_a_further_probe_leaves_the_files_of_the_first_alone(container: LocalContainer) -> None:
-    first = Path(f"{container.root}{probe.put_probe(container, SOURCE)}").parent
-    before = {path: path.stat().st_ino for path in first.iterdir()}
-    probe.put_probe(container, "elf_sweep.py")
-    assert len(before) > 1
-    assert {path: path.stat().st_ino for path in first.iterdir()} == before
+    first = put_with_package(container, SOURCE)
+    before = {path: path.stat().st_ino for path in first.rglob("*")}
+    put_with_package(container, "elf_sweep.py")
+    assert first / "packages" / "elftools" / "elf" / "elffile.py" in before
+    assert {path: path.stat().st_ino for path in first.rglob("*")} == before
 
 
 def test_the_file_lies_where_the_last_argument_says(container: LocalContainer) -> None:

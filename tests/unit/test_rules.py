@@ -19,9 +19,9 @@ BROKEN_IMAGES = read_toml(Path(__file__).parents[2] / "sample_images" / "broken.
 WITHOUT_BROKEN_IMAGE = {
     "SPK007": "what breaks toPandas breaks pandas functions too, and SPK006 blocks it then",
     **{
-        rule.id: "needs a GPU: test_gpu_device_probe.py breaks each stage, with a driver of its own"
+        rule.id: "needs a GPU: the tests of its probe break each stage, with a driver of their own"
         for rule in catalogue().values()
-        if rule.probe == rules.GPU_PROBE
+        if rule.probe in rules.GPU_PROBES
     },
     **{
         rule.id: "is about a registry or a cluster: tests/remote breaks each"

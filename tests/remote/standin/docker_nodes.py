@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from platformdirs import user_cache_path
 
 from pytest_dcs import node, runtimes, spark
-from pytest_dcs.engines import LaunchFailed
 from pytest_dcs.engines.docker import DockerEngine
 from pytest_dcs.errors import SetupError
 from pytest_dcs.execution import Execution

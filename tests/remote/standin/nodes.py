@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from tests.remote.standin.files import Files
 
 
@@ -150,5 +151,3 @@ class _AnsweredContext:
 
     def end(self) -> None:
         pass
-
-

@@ -72,9 +72,7 @@ def problems_of(kind: type, body: Any, where: str) -> list[str]:
     return _problems_of_keys(typing.get_type_hints(kind), body, where)
 
 
-def _problems_of_keys(
-    known: Mapping[str, Any], body: Mapping[str, Any], where: str
-) -> list[str]:
+def _problems_of_keys(known: Mapping[str, Any], body: Mapping[str, Any], where: str) -> list[str]:
     problems = []
     for key, value in body.items():
         place = f"{where}.{key}" if where else key
@@ -90,22 +88,28 @@ def _problems_of_value(hint: Any, value: Any, where: str) -> list[str]:
     if origin is typing.Union:
         return _problems_of_value(arguments[0], value, where)
     if origin is list:
-        if not isinstance(value, list):
-            return [f"{where} is no list"]
-        found = [
-            _problems_of_value(arguments[0], each, f"{where}[{number}]")
-            for number, each in enumerate(value)
-        ]
-        return [problem for problems in found for problem in problems]
+        return _problems_of_list(arguments[0], value, where)
     if origin is dict:
-        if not isinstance(value, dict):
-            return [f"{where} is no object"]
-        found = [_problems_of_value(arguments[1], each, f"{where}.{key}")
-                 for key, each in value.items()]  # fmt: skip
-        return [problem for problems in found for problem in problems]
+        return _problems_of_object(arguments[1], value, where)
     if dataclasses.is_dataclass(hint):
         return problems_of(typing.cast("type", hint), value, where)
     return _problems_of_simple(hint, value, where)
+
+
+def _problems_of_list(hint: Any, value: Any, where: str) -> list[str]:
+    if not isinstance(value, list):
+        return [f"{where} is no list"]
+    found = (
+        _problems_of_value(hint, each, f"{where}[{number}]") for number, each in enumerate(value)
+    )
+    return [problem for problems in found for problem in problems]
+
+
+def _problems_of_object(hint: Any, value: Any, where: str) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{where} is no object"]
+    found = (_problems_of_value(hint, each, f"{where}.{key}") for key, each in value.items())
+    return [problem for problems in found for problem in problems]
 
 
 def _problems_of_simple(hint: Any, value: Any, where: str) -> list[str]:

@@ -99,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
         with suppress(ConnectionError, BrokenPipeError):
             self._answer()
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Write nothing: what came is in `requests`."""

@@ -120,9 +120,7 @@ class Workspace:
 
     def count(self, method: str, path_end: str) -> int:
         """Return how many such requests have come."""
-        return sum(
-            each.method == method and each.path.endswith(path_end) for each in self.requests
-        )
+        return sum(each.method == method and each.path.endswith(path_end) for each in self.requests)
 
     def wait_for(self, method: str, path_end: str, count: int = 1) -> None:
         """Wait until so many such requests have come; raises `TimeoutError`."""

@@ -25,9 +25,23 @@ static int number(const char *name, int otherwise)
     return value ? atoi(value) : otherwise;
 }
 
+/* The GPU behind a device: CUDA_VISIBLE_DEVICES names numbers of GPUs. */
+
+static int physical(int device)
+{
+    const char *named = getenv("CUDA_VISIBLE_DEVICES");
+    for (; named && device > 0; device--)
+        named = strchr(named, ',') ? strchr(named, ',') + 1 : "";
+    return named ? atoi(named) : device;
+}
+
 static int devices(void)
 {
-    return number("GPU_STAND_IN_DEVICES", 1);
+    const char *named = getenv("CUDA_VISIBLE_DEVICES");
+    int all = number("GPU_STAND_IN_DEVICES", 1), shown = named && *named;
+    for (; shown && *named; named++)
+        shown += *named == ',';
+    return named && shown < all ? shown : all;
 }
 
 /* What each process has taken stands in a file with its number as the name. */
@@ -122,7 +136,7 @@ int cuDeviceGetName(char *name, int size, int device)
 
 int cuDeviceGetUuid_v2(unsigned char *identifier, int device)
 {
-    memset(identifier, device + 1, 16);
+    memset(identifier, physical(device) + 1, 16);
     return 0;
 }
 
@@ -293,6 +307,14 @@ int nvmlDeviceGetHandleByUUID(const char *identifier, void **handle)
     if (strncmp(identifier, has("parts") ? "MIG-01" : "GPU-0", has("parts") ? 6 : 5))
         return 6;
     *handle = (void *)1;
+    return 0;
+}
+
+int nvmlDeviceGetUUID(void *handle, char *text, unsigned int size)
+{
+    unsigned int byte = (uintptr_t)handle;
+    unsigned int word = byte << 24 | byte << 16 | byte << 8 | byte, half = word >> 16;
+    snprintf(text, size, "GPU-%08x-%04x-%04x-%04x-%08x%04x", word, half, half, half, word, half);
     return 0;
 }
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.docker
 
 RUNTIME = "--dcs-runtime=15.4"
-WITHOUT_SPARK = "--dcs-ignore=SPK,NB012"
+WITHOUT_SPARK = "--dcs-ignore=SPK,NB012,GPU039"
 """What takes long; inside it is left out, since no container of ours has a cached Spark."""
 HOST = "dcs-node"
 IN_CONTAINER = "/opt/dcs.pyz"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -15,6 +16,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         RUN_DOCKER, action="store_true", help="Run the tests that need a container engine"
     )
+
+
+def pytest_configure() -> None:
+    # Tests hang up runs as a terminal that is closed does; `nohup` has all children ignore that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

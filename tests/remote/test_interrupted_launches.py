@@ -95,19 +95,18 @@ def launching(workspace: Workspace, folder: Path, mode: str, *options: str) -> I
     """Start a pytest that launches, and let it not outlive the test."""
     file = folder / "test_launch.py"
     file.write_text(TEST_FILE.format(mode=mode))
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", PYTEST, "-p", "no:cacheprovider", "-s", *options, file.name],
         cwd=folder,
         env=environment(workspace, folder / "state"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    try:
-        yield Running(process, workspace, folder / "state")
-    finally:
-        process.kill()
-        process.wait()
+    ) as process:
+        try:
+            yield Running(process, workspace, folder / "state")
+        finally:
+            process.kill()
 
 
 def journals(running: Running) -> list[Path]:
